@@ -1,0 +1,291 @@
+//! Typed settings. `oyez.example.toml` fixes the names.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use url::Url;
+
+/// Everything the operator said, with the defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[service]`.
+    pub service: Service,
+    /// `[network]`.
+    pub network: Network,
+    /// `[[source]]`, in the order of the file: text and kind of a joined item come from the first.
+    pub sources: Vec<SourceConfig>,
+    /// `[links]`.
+    pub links: Links,
+    /// `[hold]` and `[hold.KIND]`.
+    pub hold: Hold,
+    /// `[delivery]`.
+    pub delivery: DeliveryConfig,
+    /// `[[account]]`.
+    pub accounts: Vec<AccountConfig>,
+    /// `[templates] dir`.
+    pub templates_dir: Option<PathBuf>,
+    /// `[[policy]]`, first match decides.
+    pub policy: Vec<PolicyRule>,
+}
+
+/// `[service]`.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The store's directory.
+    pub state: PathBuf,
+    /// Where webhooks (and later the desk) are served.
+    pub listen: SocketAddr,
+    /// The Unix socket for the command line.
+    pub socket: PathBuf,
+    /// How people reach the desk; webhooks are at `{base_url}/hooks/{source}`.
+    pub base_url: Option<Url>,
+    /// Whose forwarded headers are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Goes into the User-Agent.
+    pub contact: Option<String>,
+    /// Quiet hours and calendar days are counted here.
+    pub time_zone: TimeZone,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Nets that addresses chosen by posters may resolve to. For tests only.
+    pub allow_private: Vec<ipnet::IpNet>,
+    /// For one whole request.
+    pub timeout: Duration,
+}
+
+/// One `[[source]]`.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// What people call it.
+    pub name: String,
+    /// Its former name.
+    pub was: Option<String>,
+    /// What its items are.
+    pub kind: String,
+    /// The shortest time between two polls.
+    pub every: Duration,
+    /// On first contact, items younger than this are held.
+    pub backfill: Duration,
+    /// Off: not polled, its items stay.
+    pub enabled: bool,
+    /// Marks items as the project's own or the community's: rendered by templates as `mark`.
+    pub mark: Option<String>,
+    /// Where it reads.
+    pub spec: SourceSpec,
+}
+
+/// The type-dependent part of a source.
+#[derive(Debug, Clone)]
+pub enum SourceSpec {
+    /// `type = "discourse"`.
+    Discourse {
+        /// The forum.
+        url: Url,
+        /// Slug or id, as written.
+        category: String,
+        /// Are topics of sub-categories announced too?
+        subcategories: bool,
+        /// Secret of the webhook, if one is set up.
+        webhook_secret: Option<Secret>,
+        /// For reading as a user (and later replies).
+        api_key: Option<Secret>,
+        /// Goes with the key.
+        api_user: Option<String>,
+    },
+    /// `type = "feed"`.
+    Feed {
+        /// The document.
+        url: Url,
+    },
+    /// `type = "media-ccc-de"`.
+    MediaCcc {
+        /// API base, e.g. `https://api.media.ccc.de`.
+        url: Url,
+        /// Globs over conference acronyms.
+        conferences: Vec<String>,
+    },
+    /// `type = "peertube"`.
+    PeerTube {
+        /// The instance.
+        url: Url,
+        /// Channel handle, `name` or `name@host`.
+        channel: String,
+    },
+}
+
+/// A secret, read from a file, the environment or systemd's credentials; never printed.
+#[derive(Debug, Clone)]
+pub struct Secret(pub SecretString);
+
+/// `[links]`; the rewriter reads more of it in a later version.
+#[derive(Debug, Clone)]
+pub struct Links {
+    /// How long a YouTube-only talk waits for a mirror to appear.
+    pub wait_for_mirror: Duration,
+}
+
+/// `[hold]` with every `[hold.KIND]` merged over it.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// `[hold]`.
+    pub base: HoldSettings,
+    /// `[hold.KIND]`: the base with the kind's own keys on top.
+    pub kinds: BTreeMap<String, KindHold>,
+}
+
+/// One `[hold.KIND]`.
+#[derive(Debug, Clone)]
+pub struct KindHold {
+    /// The base with this kind's keys on top.
+    pub merged: HoldSettings,
+    /// `spacing` as the kind itself says. `None`: only the base limit holds. `Some(0)`: no spacing at all for this kind.
+    pub spacing: Option<Duration>,
+    /// `at-most` as the kind itself says. `None`: only the base limit. `Some(None)`: no limit at all for this kind.
+    pub at_most: Option<Option<Rate>>,
+    /// `quiet-hours` as the kind itself says; an account's own do not replace these.
+    pub quiet_hours: Option<Vec<QuietHours>>,
+}
+
+/// The keys of `[hold]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldSettings {
+    /// The veto window.
+    pub window: Duration,
+    /// No edit by the author for this long before the window starts.
+    pub settle: Duration,
+    /// Settling ends this long after first sight whatever the author does.
+    pub settle_at_most: Duration,
+    /// After a late change, a reinstatement or an outage: at least this long, outside quiet hours.
+    pub grace: Duration,
+    /// Nothing leaves then. Empty: none.
+    pub quiet_hours: Vec<QuietHours>,
+    /// Between two posts of one account. Zero: none.
+    pub spacing: Duration,
+    /// Posts of one account in a period.
+    pub at_most: Option<Rate>,
+    /// Higher goes first when several are ready.
+    pub priority: i64,
+    /// An ask nobody answered ends this long after its window.
+    pub ask_expires: Duration,
+    /// Later than this after its first window: ask instead. `None`: never.
+    pub stale: Option<Duration>,
+}
+
+/// One range of quiet hours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuietHours {
+    /// First quiet moment of the day.
+    pub from: Time,
+    /// First moment that is not quiet any more; not after `from`: on the next day. `24:00` is written as `from = 00:00, to = 00:00`.
+    pub to: Time,
+    /// The days on which `from` counts. Empty: every day.
+    pub days: Vec<Weekday>,
+    /// Zone of the two; else the service's.
+    pub zone: Option<TimeZone>,
+}
+
+/// `"3/1d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub period: Period,
+}
+
+/// The period of a [`Rate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// `1d`: a calendar day in the zone.
+    Day,
+    /// Anything else rolls.
+    Rolling(Duration),
+}
+
+/// `[delivery]`.
+#[derive(Debug, Clone)]
+pub struct DeliveryConfig {
+    /// Retries end here: failed, and a person is asked.
+    pub give_up: Duration,
+    /// "Nothing went out on X for nine days while others did."
+    pub quiet_after: Duration,
+}
+
+/// One `[[account]]`.
+#[derive(Debug, Clone)]
+pub struct AccountConfig {
+    /// What people and scripts call it.
+    pub name: String,
+    /// Its former name.
+    pub was: Option<String>,
+    /// Kinds it takes. Empty: all.
+    pub kinds: Vec<String>,
+    /// Added to each post, without `#`.
+    pub hashtags: Vec<String>,
+    /// ISO 639-1.
+    pub language: Option<String>,
+    /// Off: gets nothing new, and nothing leaves.
+    pub enabled: bool,
+    /// `hold = { spacing, at-most, quiet-hours }` instead of `[hold]`'s.
+    pub spacing: Option<Duration>,
+    /// See `spacing`.
+    pub at_most: Option<Option<Rate>>,
+    /// See `spacing`.
+    pub quiet_hours: Option<Vec<QuietHours>>,
+    /// The network and how to reach it.
+    pub spec: AccountSpec,
+}
+
+impl AccountConfig {
+    /// The platform's word in the configuration, in JSON and in template names.
+    pub fn platform(&self) -> &'static str {
+        match &self.spec {
+            AccountSpec::Mastodon { .. } => "mastodon",
+            AccountSpec::File { .. } => "file",
+        }
+    }
+
+    /// Does it take items of this kind?
+    pub fn takes(&self, kind: &str) -> bool {
+        self.enabled && (self.kinds.is_empty() || self.kinds.iter().any(|k| k == kind))
+    }
+}
+
+/// The platform-dependent part of an account.
+#[derive(Debug, Clone)]
+pub enum AccountSpec {
+    /// `platform = "mastodon"`: Mastodon and what speaks its API.
+    Mastodon {
+        /// The instance.
+        server: Url,
+        /// The access token.
+        token: Secret,
+        /// `public`, `unlisted`, `private`, `direct`.
+        visibility: String,
+    },
+    /// `platform = "file"`: appends each post as one JSON object a line; `-` is stdout.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Limit to fit to, in graphemes.
+        limit: usize,
+    },
+}
+
+/// One `[[policy]]`.
+#[derive(Debug, Clone)]
+pub struct PolicyRule {
+    /// A Jinja expression over the item's fields.
+    pub when: String,
+    /// What happens then.
+    pub then: crate::item::VerdictKind,
+    /// Why.
+    pub because: Option<String>,
+}

@@ -1,0 +1,145 @@
+//! Networks that posts go to. One file each; none knows the store, a source, or another platform.
+pub mod file;
+pub mod mastodon;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::time::Duration;
+
+use crate::item::Post;
+
+/// The proof that a delivery was claimed: its intent is on disk. Only [`crate::store::Store::claim`] makes one.
+#[derive(Debug)]
+pub struct Claim {
+    pub(crate) item: crate::item::Number,
+    pub(crate) account: String,
+    pub(crate) post: Post,
+    pub(crate) key: String,
+    pub(crate) first_use: Timestamp,
+    pub(crate) repeat: bool,
+    pub(crate) url: String,
+}
+
+impl Claim {
+    /// The item.
+    pub fn item(&self) -> crate::item::Number {
+        self.item
+    }
+    /// The account.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+    /// What to publish.
+    pub fn post(&self) -> &Post {
+        &self.post
+    }
+    /// The stable idempotency key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+    /// When the key was first used; platforms keep it for a limited time.
+    pub fn first_use(&self) -> Timestamp {
+        self.first_use
+    }
+    /// Is this a repeat whose first attempt may have been applied?
+    pub fn is_repeat(&self) -> bool {
+        self.repeat
+    }
+    /// The item's address (reading back looks for it).
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The platform's id.
+    pub id: Option<String>,
+    /// Where it can be read.
+    pub url: Option<String>,
+    /// What did not work on the way and did not matter enough to stop it (an image that could not be fetched).
+    pub warnings: Vec<String>,
+}
+
+/// Why a post did not go out. The variants say what to do next, not where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Nothing was posted; not before `after`.
+    #[error("{reason}")]
+    Retry {
+        /// What they said; `None` leaves it to the back-off.
+        after: Option<Duration>,
+        /// For people.
+        reason: String,
+    },
+    /// They read it and said no; repeating is pointless.
+    #[error("{reason}")]
+    Refused {
+        /// Their words.
+        reason: String,
+    },
+    /// Credentials: stop the account, not just this post.
+    #[error("{reason}")]
+    Locked {
+        /// Their words.
+        reason: String,
+    },
+    /// The line died after we began talking.
+    #[error("{reason}")]
+    Unsure {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// What reading the account's own posts told about a delivery whose answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadBack {
+    /// It is out.
+    Found(Published),
+    /// The account's posts since the attempt were read completely, and it is not among them.
+    Absent,
+    /// It cannot be told.
+    Undecided(String),
+}
+
+/// What the platform allows right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// In the platform's own unit.
+    pub max_length: usize,
+    /// What one http(s) address counts; `None`: its real length.
+    pub url_length: Option<usize>,
+    /// Attachments of one post.
+    pub max_media: usize,
+    /// Bytes of one image.
+    pub max_image_bytes: u64,
+    /// Pixels of one image.
+    pub max_image_pixels: u64,
+    /// Characters of an alt text.
+    pub max_alt: usize,
+    /// Does the server keep idempotency keys? (GoToSocial and Takahē do not.)
+    pub keeps_keys: bool,
+    /// Code points instead of grapheme clusters (GoToSocial).
+    pub counts_code_points: bool,
+}
+
+/// A network, spoken to as one account.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// The limits in force; asked from the server at most once a day, the built-in ones when it cannot be asked.
+    async fn limits(&self, now: Timestamp) -> Limits;
+    /// Who we are there, asked from the server: `oyez check --online`.
+    async fn identity(&self) -> Result<String, SendError>;
+    /// Publishes it. Repeats with the same key are made only where [`Platform::may_repeat`] says so.
+    async fn send(&self, claim: &Claim, now: Timestamp) -> Result<Published, SendError>;
+    /// May a leftover claim be repeated with its key (the platform removes the double)?
+    async fn may_repeat(&self, first_use: Timestamp, now: Timestamp) -> bool;
+    /// Looks among the account's own posts for one that was begun at `since`.
+    async fn read_back(&self, post: &Post, item_url: &str, since: Timestamp) -> ReadBack;
+    /// Replaces the text of a published post.
+    async fn amend(&self, id: &str, post: &Post) -> Result<Published, SendError>;
+    /// Deletes a published post; one that is gone already is a success.
+    async fn retract(&self, id: &str) -> Result<(), SendError>;
+}
