@@ -1,1 +1,393 @@
-//! (being written)
+//! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line and the
+//! tests, by nothing else.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+
+use crate::acts::Desk;
+use crate::clock::Clock;
+use crate::config::{AccountConfig, AccountSpec, Config, SourceConfig, SourceSpec};
+use crate::deliver::{self, Deliverer};
+use crate::http::Http;
+use crate::life::Patience;
+use crate::platform::Platform;
+use crate::platform::file::File;
+use crate::platform::mastodon::Mastodon;
+use crate::policy::Policy;
+use crate::poll::{self, Hint, Poller, Watched};
+use crate::render::Templates;
+use crate::socket;
+use crate::source::Source;
+use crate::source::discourse::Discourse;
+use crate::source::feed::Feed;
+use crate::source::media_ccc::MediaCcc;
+use crate::source::peertube::PeerTube;
+use crate::store::Store;
+use crate::web::{self, Hooks};
+
+/// How long what is under way at SIGTERM may take to finish; then it is parked: a claim becomes unsure at the next start.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// What keeps a configuration from being served, beyond what its parser can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// The built-in templates with the operator's own in their place. Reads `[templates] dir`; every `*.txt` in it counts.
+pub fn load_templates(config: &Config) -> Result<Templates, Problems> {
+    let mut own = BTreeMap::new();
+    if let Some(dir) = &config.templates_dir {
+        let entries = std::fs::read_dir(dir)
+            .map_err(|error| Problems(vec![format!("cannot read the templates in `{}`: {error}", dir.display())]))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if !name.ends_with(".txt") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Problems(vec![format!("cannot read the template `{}`: {error}", path.display())]))?;
+            own.insert(name.to_owned(), text);
+        }
+    }
+    Templates::new(own).map_err(|problems| Problems(problems.iter().map(ToString::to_string).collect()))
+}
+
+/// `[[policy]]`, compiled.
+pub fn compile_policy(config: &Config) -> Result<Policy, Problems> {
+    Policy::compile(&config.policy).map_err(|problems| Problems(problems.iter().map(ToString::to_string).collect()))
+}
+
+/// The code that reads a source.
+pub fn source(config: &SourceConfig) -> Arc<dyn Source> {
+    match &config.spec {
+        SourceSpec::Discourse { .. } => Arc::new(Discourse::new(config)),
+        SourceSpec::Feed { url } => Arc::new(Feed::new(url.clone())),
+        SourceSpec::MediaCcc { url, conferences } => Arc::new(MediaCcc::new(url.clone(), conferences)),
+        SourceSpec::PeerTube { url, channel } => Arc::new(PeerTube::new(url.clone(), channel.clone())),
+    }
+}
+
+/// The code that publishes through an account.
+pub fn platform(config: &AccountConfig, http: &Http) -> Arc<dyn Platform> {
+    match &config.spec {
+        AccountSpec::Mastodon { server, token, visibility } => {
+            Arc::new(Mastodon::new(http.clone(), server.clone(), token.clone(), visibility.clone()))
+        }
+        AccountSpec::File { path, limit } => Arc::new(File::new(path.clone(), *limit)),
+    }
+}
+
+/// What one `oyez run --once` did.
+#[derive(Debug, Clone, Default)]
+pub struct Round {
+    /// Of polling.
+    pub polled: poll::Tally,
+    /// Of delivering.
+    pub delivered: deliver::Tally,
+}
+
+impl Round {
+    /// The object of `oyez run --once --json`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "polled": self.polled.polled,
+            "failed_sources": self.polled.failed,
+            "known": self.polled.known,
+            "seen": self.polled.seen,
+            "held": self.polled.held,
+            "ignored": self.polled.ignored,
+            "sent": self.delivered.sent,
+            "failed": self.delivered.failed,
+            "unsure": self.delivered.unsure,
+            "next": self.delivered.next,
+            "stopped": self.delivered.stopped,
+        })
+    }
+}
+
+/// A service put together, not yet running.
+pub struct App {
+    config: Arc<Config>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    poller: Arc<Poller>,
+    deliverer: Arc<Deliverer>,
+    desk: Arc<Desk>,
+    wake: Arc<Notify>,
+}
+
+impl App {
+    /// Puts it together. All problems at once.
+    pub fn build(config: Arc<Config>, store: Store, clock: Arc<dyn Clock>) -> Result<App, Problems> {
+        Self::build_with(config, store, clock, Patience::default())
+    }
+
+    /// As [`App::build`], with another patience for lost answers: the demo has no hour.
+    pub fn build_with(
+        config: Arc<Config>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        patience: Patience,
+    ) -> Result<App, Problems> {
+        let mut problems = Vec::new();
+        let templates = load_templates(&config).map_err(|p| problems.extend(p.0)).ok();
+        if let Some(templates) = &templates {
+            problems.extend(templates.check().iter().map(ToString::to_string));
+        }
+        let policy = compile_policy(&config).map_err(|p| problems.extend(p.0)).ok();
+        let http = Http::new(&config.network, config.service.contact.as_deref())
+            .map_err(|error| problems.push(format!("{error:#}")))
+            .ok();
+        let (Some(templates), Some(policy), Some(http), true) = (templates, policy, http, problems.is_empty()) else {
+            return Err(Problems(problems));
+        };
+        for source in &config.sources {
+            if let Some(was) = &source.was {
+                store.rename_source(was, &source.name).map_err(|error| Problems(vec![error.to_string()]))?;
+            }
+        }
+        for account in &config.accounts {
+            if let Some(was) = &account.was {
+                store.rename_account(was, &account.name).map_err(|error| Problems(vec![error.to_string()]))?;
+            }
+        }
+        let templates = Arc::new(templates);
+        let wake = Arc::new(Notify::new());
+        let watched = config
+            .sources
+            .iter()
+            .filter(|source| source.enabled)
+            .map(|config| Watched { config: config.clone(), source: source(config) })
+            .collect();
+        let poller = Arc::new(Poller::new(
+            store.clone(),
+            Arc::clone(&clock),
+            http.clone(),
+            Arc::clone(&config),
+            Arc::new(policy),
+            Arc::clone(&templates),
+            watched,
+        ));
+        let platforms =
+            config.accounts.iter().filter(|a| a.enabled).map(|a| (a.name.clone(), platform(a, &http))).collect();
+        let deliverer = Arc::new(Deliverer::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&config),
+            Arc::clone(&templates),
+            Arc::clone(&poller),
+            platforms,
+            patience,
+        ));
+        let desk = Arc::new(Desk::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&config),
+            templates,
+            Some(Arc::clone(&wake)),
+        ));
+        Ok(App { config, store, clock, poller, deliverer, desk, wake })
+    }
+
+    /// The team's acts on this service.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The polling half.
+    pub fn poller(&self) -> &Arc<Poller> {
+        &self.poller
+    }
+
+    /// The delivering half.
+    pub fn deliverer(&self) -> &Arc<Deliverer> {
+        &self.deliverer
+    }
+
+    /// One poll-and-deliver round. `all`: also sources that are not due.
+    pub async fn once(&self, all: bool) -> anyhow::Result<Round> {
+        self.deliverer.start(true)?;
+        self.deliverer.learn_limits().await?;
+        let polled = self.poller.tick(all).await?;
+        let delivered = self.deliverer.tick().await?;
+        self.store.sync()?;
+        Ok(Round { polled, delivered })
+    }
+
+    /// Serves until `stop` resolves: polls, delivers, listens for webhooks and on the socket. A half that ends by itself
+    /// takes the process with it, so that the supervisor restarts it.
+    pub async fn run(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let listener = tokio::net::TcpListener::bind(self.config.service.listen)
+            .await
+            .with_context(|| format!("cannot listen on `{}`", self.config.service.listen))?;
+        self.run_on(listener, stop).await
+    }
+
+    /// As [`App::run`], on a listener that is already bound.
+    pub async fn run_on(&self, listener: tokio::net::TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let unix = socket::bind(&self.config.service.socket)?;
+        let _cleanup = socket::Cleanup(self.config.service.socket.clone());
+        let address = listener.local_addr().context("cannot tell the address listened on")?;
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        let until_stopped = || {
+            let mut stopped = stopped.clone();
+            async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            }
+        };
+        self.deliverer.start(false)?;
+        tracing::info!(
+            sources = self.config.sources.iter().filter(|s| s.enabled).count(),
+            accounts = self.config.accounts.iter().filter(|a| a.enabled).count(),
+            listen = %address,
+            socket = %self.config.service.socket.display(),
+            "oyez is running"
+        );
+        let (hints, hinted) = mpsc::channel(1024);
+        let hooks = Hooks::new(
+            self.config.sources.iter().filter(|s| s.enabled).filter_map(|s| match &s.spec {
+                SourceSpec::Discourse { webhook_secret, .. } => {
+                    Some((s.name.clone(), webhook_secret.as_ref().map(|secret| secret.0.clone())))
+                }
+                SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
+            }),
+            hints,
+        );
+        let web = web::serve(listener, web::router(hooks), until_stopped());
+        let socket = socket::serve(unix, Arc::clone(&self.desk), until_stopped());
+        let polling = self.poll_loop(until_stopped());
+        let hearing = self.hint_loop(hinted, until_stopped());
+        let delivering = self.deliver_loop(until_stopped());
+        let work = async {
+            tokio::try_join!(
+                async { polling.await.context("polling ended") },
+                async { hearing.await.context("hearing webhooks ended") },
+                async { delivering.await.context("delivering ended") },
+                async { web.await.context("serving webhooks ended") },
+                async {
+                    socket.await;
+                    Ok(())
+                },
+            )
+            .map(|_| ())
+        };
+        tokio::pin!(work);
+        tokio::pin!(stop);
+        let ended = tokio::select! {
+            ended = &mut work => ended,
+            () = &mut stop => {
+                tracing::info!("stopping: what is under way is finished first");
+                stopping.send_replace(true);
+                match tokio::time::timeout(STOP_PATIENCE, &mut work).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        tracing::warn!("not everything finished in time: it is looked into at the next start");
+                        Ok(())
+                    }
+                }
+            }
+        };
+        self.store.set_alive(self.clock.now())?;
+        self.store.sync()?;
+        ended
+    }
+
+    async fn poll_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            let tally = self.poller.tick(false).await?;
+            if tally.seen > 0 || tally.known > 0 {
+                tracing::info!(seen = tally.seen, held = tally.held, ignored = tally.ignored, known = tally.known, "heard");
+                self.wake.notify_one();
+            }
+            let sleep = self.until(self.poller.next_due()?, Duration::from_secs(60));
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => {}
+                () = &mut stop => return Ok(()),
+            }
+        }
+    }
+
+    /// Hints are taken in heaps: twenty events of one topic are one look at it.
+    async fn hint_loop(&self, mut hints: mpsc::Receiver<web::Hint>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        let mut heap = Vec::new();
+        loop {
+            tokio::select! {
+                count = hints.recv_many(&mut heap, 1024) => if count == 0 { return Ok(()) },
+                () = &mut stop => return Ok(()),
+            }
+            let distinct: BTreeSet<Hint> = heap.drain(..).map(|hint| self.hint(hint)).collect();
+            for hint in distinct {
+                let tally = self.poller.hinted(&hint).await?;
+                tracing::info!(source = hint.source, key = hint.key, seen = tally.seen, "a webhook hinted");
+            }
+            self.wake.notify_one();
+        }
+    }
+
+    fn hint(&self, hint: web::Hint) -> Hint {
+        let key = hint.topic.and_then(|topic| match &self.config.source(&hint.source)?.spec {
+            SourceSpec::Discourse { url, .. } => Some(crate::source::discourse::key(url, topic)),
+            SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
+        });
+        Hint { source: hint.source, key }
+    }
+
+    async fn deliver_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        self.deliverer.learn_limits().await?;
+        loop {
+            let tally = self.deliverer.tick().await?;
+            let sleep = self.until(tally.next, Duration::from_secs(60));
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => {}
+                () = self.wake.notified() => {}
+                () = &mut stop => return Ok(()),
+            }
+        }
+    }
+
+    /// From now to `at`, at least a little (a busy loop helps nobody) and at most `longest`.
+    fn until(&self, at: Option<Timestamp>, longest: Duration) -> Duration {
+        let shortest = Duration::from_millis(50);
+        let Some(at) = at else { return longest };
+        let wait = at.duration_since(self.clock.now());
+        Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(shortest, longest)
+    }
+}
+
+/// Resolves on SIGTERM and Ctrl-C.
+pub fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Registered lazily inside the runtime: a handler needs its reactor.
+    Ok(async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            tracing::error!("cannot listen for signals: only a kill ends this process");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

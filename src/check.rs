@@ -1,1 +1,91 @@
-//! (being written)
+//! `oyez check`: what would not work, found before a post is due. What is asked of the network is in `cli::online`.
+use serde::Serialize;
+
+use crate::app;
+use crate::config::Parsed;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// Works, but perhaps not as meant.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was tried, in words.
+    pub tried: String,
+    /// What came of it.
+    pub got: String,
+    /// What to do about it.
+    pub do_this: Option<String>,
+}
+
+impl Finding {
+    /// As it should be.
+    pub fn fine(tried: impl Into<String>, got: impl Into<String>) -> Self {
+        Self { severity: Severity::Fine, tried: tried.into(), got: got.into(), do_this: None }
+    }
+
+    /// Works, but perhaps not as meant.
+    pub fn warning(tried: impl Into<String>, got: impl Into<String>, do_this: Option<&str>) -> Self {
+        Self { severity: Severity::Warning, tried: tried.into(), got: got.into(), do_this: do_this.map(str::to_owned) }
+    }
+
+    /// Does not work.
+    pub fn error(tried: impl Into<String>, got: impl Into<String>, do_this: Option<&str>) -> Self {
+        Self { severity: Severity::Error, tried: tried.into(), got: got.into(), do_this: do_this.map(str::to_owned) }
+    }
+}
+
+/// What the configuration alone can tell: its oddities, the templates rendered with sample values, the policy compiled.
+pub fn offline(parsed: &Parsed) -> Vec<Finding> {
+    let config = &parsed.config;
+    let mut findings: Vec<Finding> =
+        parsed.warnings.iter().map(|warning| Finding::warning("the configuration", warning, None)).collect();
+    findings.push(Finding::fine(
+        "the configuration",
+        format!("{} sources, {} accounts, {} policy rules", config.sources.len(), config.accounts.len(), config.policy.len()),
+    ));
+    if config.sources.iter().all(|source| !source.enabled) {
+        findings.push(Finding::warning("sources", "none is enabled: nothing will be heard", Some("add a [[source]]")));
+    }
+    if config.accounts.iter().all(|account| !account.enabled) {
+        findings.push(Finding::warning("accounts", "none is enabled: nothing will be said", Some("add an [[account]]")));
+    }
+    for source in config.sources.iter().filter(|source| source.enabled) {
+        if config.accounts_for(&source.kind).next().is_none() && config.accounts.iter().any(|a| a.enabled) {
+            findings.push(Finding::warning(
+                format!("source {}", source.name),
+                format!("no account takes its kind `{}`", source.kind),
+                Some("add the kind to an account's `kinds`"),
+            ));
+        }
+    }
+    match app::load_templates(config) {
+        Ok(templates) => {
+            let problems = templates.check();
+            if problems.is_empty() {
+                findings.push(Finding::fine("templates", "each renders its sample values"));
+            }
+            for problem in problems {
+                findings.push(Finding::error("templates", problem.to_string(), Some("mend the template, or remove it: the built-in one is used then")));
+            }
+        }
+        Err(problems) => findings.push(Finding::error("templates", problems.to_string(), None)),
+    }
+    match app::compile_policy(config) {
+        Ok(_) if config.policy.is_empty() => {}
+        Ok(_) => findings.push(Finding::fine("policy", format!("{} rules compile", config.policy.len()))),
+        Err(problems) => findings.push(Finding::error("policy", problems.to_string(), None)),
+    }
+    findings
+}

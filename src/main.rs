@@ -1,2 +1,6 @@
-//! The thin binary.
-fn main() {}
+//! The thin binary: everything is in the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    oyez::cli::main()
+}

@@ -1,1 +1,636 @@
-//! (being written)
+//! Asks the sources what they show, and records what is new. Decides nothing itself: first contact, joining, policy and
+//! states are asked of the core; one source's trouble never reaches another.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::config::{Config, SourceConfig};
+use crate::hold;
+use crate::http::Http;
+use crate::item::{Found, Item, Number, Origin, Phase, VerdictKind, Visibility};
+use crate::life::{self, Event, Rules};
+use crate::policy::{Fields, Policy};
+use crate::render::Templates;
+use crate::schedule;
+use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
+use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError};
+use crate::wording;
+
+/// Sources asked at the same time; of one host only ever one.
+const AT_ONCE: usize = 8;
+/// A poll with all its pages must end within this, so that one slow source cannot hold its place for ever.
+const POLL_PATIENCE: Duration = Duration::from_secs(300);
+/// A pinned thing older than this that turns up late is an old notice, no news.
+const OLD_PINNED: Duration = Duration::from_secs(30 * 86_400);
+/// Things that could not be read when they were seen, kept per source until they can be.
+const MOST_PENDING: usize = 2_000;
+/// How often a decision is taken again when the item changed in between.
+const CONFLICT_TRIES: usize = 20;
+
+/// What one round of polling did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sources asked.
+    pub polled: usize,
+    /// Names of those that failed.
+    pub failed: Vec<String>,
+    /// Items recorded as known.
+    pub known: usize,
+    /// New items seen.
+    pub seen: usize,
+    /// Of those: on their way to the desk.
+    pub held: usize,
+    /// Of those: ignored by the policy.
+    pub ignored: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.polled += other.polled;
+        self.failed.extend(other.failed);
+        self.known += other.known;
+        self.seen += other.seen;
+        self.held += other.held;
+        self.ignored += other.ignored;
+    }
+}
+
+/// A source of the configuration with the code that reads it.
+pub struct Watched {
+    /// Its settings.
+    pub config: SourceConfig,
+    /// What reads it.
+    pub source: Arc<dyn Source>,
+}
+
+/// The polling half of the service.
+pub struct Poller {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    http: Http,
+    config: Arc<Config>,
+    policy: Arc<Policy>,
+    templates: Arc<Templates>,
+    watched: BTreeMap<String, Watched>,
+    /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
+    skews: Mutex<HashMap<String, i64>>,
+}
+
+/// A hint of a webhook: look at this source now, and at this thing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hint {
+    /// The source's name.
+    pub source: String,
+    /// A key, when the event named one.
+    pub key: Option<String>,
+}
+
+impl Poller {
+    /// A poller over the enabled sources.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        http: Http,
+        config: Arc<Config>,
+        policy: Arc<Policy>,
+        templates: Arc<Templates>,
+        watched: Vec<Watched>,
+    ) -> Self {
+        let watched = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
+        Self { store, clock, http, config, policy, templates, watched, skews: Mutex::default() }
+    }
+
+    /// Differences between the sources' clocks and ours, in seconds (theirs minus ours), one a source.
+    pub fn skews(&self) -> Vec<i64> {
+        self.skews.lock().expect("no holder of this lock can panic").values().copied().collect()
+    }
+
+    /// The source that reads an origin, if it is still configured.
+    pub fn source(&self, name: &str) -> Option<Arc<dyn Source>> {
+        self.watched.get(name).map(|watched| Arc::clone(&watched.source))
+    }
+
+    /// When the next poll is due.
+    pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut next = None;
+        for name in self.watched.keys() {
+            let record = self.store.source(name)?;
+            if record.stopped.is_some() {
+                continue;
+            }
+            let at = record.next_poll.unwrap_or(Timestamp::MIN);
+            next = Some(next.map_or(at, |n: Timestamp| n.min(at)));
+        }
+        Ok(next)
+    }
+
+    /// One round: asks every source that is due (or all), at most one a host at a time.
+    pub async fn tick(&self, all: bool) -> Result<Tally, StoreError> {
+        let now = self.clock.now();
+        let mut waiting: Vec<(Timestamp, &Watched)> = Vec::new();
+        for (name, watched) in &self.watched {
+            let record = self.store.source(name)?;
+            let due = record.next_poll.unwrap_or(Timestamp::MIN);
+            if record.stopped.is_none() && (all || due <= now) {
+                waiting.push((due, watched));
+            }
+        }
+        waiting.sort_by_key(|(due, _)| *due);
+        let mut hosts = BTreeSet::new();
+        let mut running = FuturesUnordered::new();
+        let mut tally = Tally::default();
+        loop {
+            while running.len() < AT_ONCE {
+                let Some(free) = waiting.iter().position(|(_, w)| !hosts.contains(w.source.host())) else { break };
+                let (_, watched) = waiting.remove(free);
+                hosts.insert(watched.source.host().to_owned());
+                running.push(async move { (watched.source.host().to_owned(), self.poll_one(watched).await) });
+            }
+            let Some((host, done)) = running.next().await else { break };
+            hosts.remove(&host);
+            tally.add(done?);
+        }
+        Ok(tally)
+    }
+
+    /// What a webhook hinted at. The hint is only a reason to look: what is believed is what the source shows.
+    pub async fn hinted(&self, hint: &Hint) -> Result<Tally, StoreError> {
+        let Some(watched) = self.watched.get(&hint.source) else { return Ok(Tally::default()) };
+        if let Some(key) = &hint.key
+            && let Some(number) = self.store.by_key(key)?
+        {
+            self.reread(number).await?;
+            return Ok(Tally::default());
+        }
+        if self.store.source(&hint.source)?.stopped.is_some() {
+            return Ok(Tally::default());
+        }
+        self.poll_one(watched).await
+    }
+
+    async fn poll_one(&self, watched: &Watched) -> Result<Tally, StoreError> {
+        let name = &watched.config.name;
+        let started = self.clock.now();
+        let record = self.store.source(name)?;
+        let store = &self.store;
+        // A store that cannot be read makes everything look known: nothing is announced by mistake.
+        let known = |key: &str| store.by_key(key).map_or(true, |number| number.is_some());
+        let contacted = |contact: &str| store.contacted(contact).map_or(true, |at| at.is_some());
+        let context = PollContext {
+            now: started,
+            memory: &record.memory,
+            known: &known,
+            contacted: &contacted,
+            http: &self.http,
+        };
+        let polled = tokio::time::timeout(
+            POLL_PATIENCE,
+            std::panic::AssertUnwindSafe(watched.source.poll(&context)).catch_unwind(),
+        )
+        .await;
+        let polled = match polled {
+            Ok(Ok(polled)) => polled,
+            Ok(Err(_)) => Err(SourceError::Broken("its answer made the parser panic: please report it".into())),
+            Err(_) => Err(SourceError::Later {
+                reason: format!("it did not finish answering within {} s", POLL_PATIENCE.as_secs()),
+                after: None,
+            }),
+        };
+        match polled {
+            Ok(polled) => self.record(watched, record, polled, started).await,
+            Err(error) => self.record_failure(watched, record, &error),
+        }
+    }
+
+    fn record_failure(
+        &self,
+        watched: &Watched,
+        mut record: SourceRecord,
+        error: &SourceError,
+    ) -> Result<Tally, StoreError> {
+        let name = &watched.config.name;
+        let now = self.clock.now();
+        let first = record.failures == 0;
+        let message = error.to_string();
+        let retry_after = match error {
+            SourceError::Later { after, .. } => *after,
+            SourceError::Stopped(why) => {
+                record.stopped = Some(why.clone());
+                None
+            }
+            SourceError::Broken(_) | SourceError::Misconfigured(_) => None,
+        };
+        record.failures = record.failures.saturating_add(1);
+        record.last_error = Some(message.clone());
+        record.next_poll =
+            Some(schedule::next_poll(now, watched.config.every, None, retry_after, record.failures, rand::random()));
+        let mut notes = Vec::new();
+        // Each failure of a row would drown the journal; the first, and the last word, are what people need.
+        if first || record.stopped.is_some() {
+            let what = if record.stopped.is_some() { "source-stopped" } else { "source-failing" };
+            notes.push(Note {
+                reason: Some(message.clone()),
+                detail: json!({"source": name}),
+                ..Note::new(now, None, "oyez", what)
+            });
+        }
+        tracing::warn!(source = %name, failures = record.failures, "cannot read the source: {message}");
+        self.commit_source(record, notes, Change::default())?;
+        Ok(Tally { polled: 1, failed: vec![name.clone()], ..Tally::default() })
+    }
+
+    async fn record(
+        &self,
+        watched: &Watched,
+        mut record: SourceRecord,
+        mut polled: Polled,
+        started: Timestamp,
+    ) -> Result<Tally, StoreError> {
+        let name = &watched.config.name;
+        let now = self.clock.now();
+        let mut tally = Tally { polled: 1, ..Tally::default() };
+        let mut notes = Vec::new();
+        if let Some(theirs) = polled.server_time {
+            let skew = theirs.as_second() - started.as_second();
+            self.skews.lock().expect("no holder of this lock can panic").insert(name.clone(), skew);
+        }
+
+        // What could not be read last time stands before what is new.
+        let pending: Vec<Sighting> = serde_json::from_value(std::mem::take(&mut record.pending)).unwrap_or_default();
+        let shown: BTreeSet<String> = polled.sightings.iter().map(|s| s.key.clone()).collect();
+        let mut sightings: Vec<Sighting> = pending.into_iter().filter(|s| !shown.contains(&s.key)).collect();
+        sightings.append(&mut polled.sightings);
+
+        let mut first_contacts = BTreeSet::new();
+        for contact in &polled.contacts {
+            if self.store.contacted(contact)?.is_none() {
+                first_contacts.insert(contact.clone());
+            }
+        }
+        let whole: BTreeSet<&String> = polled.new_as_a_whole.iter().collect();
+
+        let mut quiet = Vec::new();
+        let mut fingerprints = Vec::new();
+        let mut still_pending = Vec::new();
+        let mut fresh = Vec::new();
+        for sighting in sightings {
+            if let Some(number) = self.store.by_key(&sighting.key)? {
+                if self.store.fingerprint(&sighting.key)?.as_deref() != Some(&sighting.fingerprint) {
+                    fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+                    self.noticed(number, &sighting).await?;
+                }
+                continue;
+            }
+            let first = first_contacts.contains(&sighting.contact) && !whole.contains(&sighting.contact);
+            let young = match sighting.published {
+                Some(published) => published >= now - watched.config.backfill && !watched.config.backfill.is_zero(),
+                None => false,
+            };
+            let old_notice = sighting.pinned && sighting.published.is_some_and(|p| p < now - OLD_PINNED);
+            if (first && !young) || old_notice {
+                quiet.push(sighting);
+            } else {
+                fresh.push(sighting);
+            }
+        }
+
+        // First contact is one transaction with the contacts themselves: a crash between the two would announce the past.
+        let known: Vec<Item> = quiet.iter().map(|sighting| known_item(watched, sighting, now)).collect();
+        tally.known += known.len();
+        for sighting in &quiet {
+            fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+        }
+        if !first_contacts.is_empty() {
+            notes.push(Note {
+                detail: json!({"source": name, "contacts": first_contacts, "known": known.len()}),
+                ..Note::new(now, None, "oyez", "first-contact")
+            });
+        }
+        if let Some(gap) = &polled.gap
+            && record.gap.as_ref() != Some(gap)
+        {
+            tracing::warn!(source = %name, "{gap}");
+            notes.push(Note {
+                reason: Some(gap.clone()),
+                detail: json!({"source": name}),
+                ..Note::new(now, None, "oyez", "gap")
+            });
+        }
+        if polled.gap.is_some() {
+            record.gap = polled.gap.clone();
+        }
+        for skipped in polled.skipped.iter().take(20) {
+            tracing::info!(source = %name, "an entry could not be read: {skipped}");
+        }
+        record.skipped = polled.skipped.len();
+        let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
+        self.store_change(Change { items: known, contacts, notes: std::mem::take(&mut notes), durable: true, ..Change::default() })?;
+
+        // Oldest first, so that numbers grow with time.
+        fresh.sort_by_key(|sighting| sighting.published);
+        let mut failed = None;
+        for sighting in fresh {
+            let found = match sighting.full.clone() {
+                Some(found) => Ok(Reread::Present(Box::new(found))),
+                None => {
+                    let ask = Found { key: sighting.key.clone(), url: sighting.url.clone(), ..Found::default() };
+                    watched.source.read(&self.http, &ask).await
+                }
+            };
+            match found {
+                Ok(Reread::Present(found)) => {
+                    if let Visibility::Gone(why) = &found.visibility {
+                        tracing::info!(source = %name, key = %sighting.key, "seen, but not public: {why}");
+                        continue;
+                    }
+                    let item_tally = self.admit(watched, &sighting, *found, now)?;
+                    fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+                    tally.add(item_tally);
+                }
+                Ok(Reread::Gone(why)) => {
+                    tracing::info!(source = %name, key = %sighting.key, "seen in the list, but gone when read: {why}");
+                }
+                Ok(Reread::Unknown) | Err(_) => {
+                    if let Err(error) = found {
+                        tracing::warn!(source = %name, key = %sighting.key, "cannot read it yet: {error}");
+                        failed = Some(error.to_string());
+                    }
+                    if still_pending.len() < MOST_PENDING {
+                        still_pending.push(sighting);
+                    }
+                }
+            }
+        }
+
+        let recovered = record.failures > 0 && failed.is_none();
+        if recovered {
+            notes.push(Note { detail: json!({"source": name}), ..Note::new(now, None, "oyez", "source-recovered") });
+        }
+        record.memory = polled.memory;
+        record.pending = serde_json::to_value(&still_pending).unwrap_or_default();
+        record.last_success = Some(now);
+        record.failures = 0;
+        record.last_error = failed.map(|reason| format!("{} not read yet: {reason}", still_pending.len()));
+        record.next_poll =
+            Some(schedule::next_poll(now, watched.config.every, polled.at_least, None, 0, rand::random()));
+        self.commit_source(record, notes, Change { fingerprints, ..Change::default() })?;
+        Ok(tally)
+    }
+
+    /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
+    fn admit(
+        &self,
+        watched: &Watched,
+        sighting: &Sighting,
+        found: Found,
+        now: Timestamp,
+    ) -> Result<Tally, StoreError> {
+        let mut tally = Tally { seen: 1, ..Tally::default() };
+        let origin = Origin {
+            source: watched.config.name.clone(),
+            contact: sighting.contact.clone(),
+            first_seen: now,
+            found,
+            gone: None,
+        };
+        for _ in 0..CONFLICT_TRIES {
+            let same = self.same_thing(&origin.found)?;
+            let change = match same {
+                Some(item) => {
+                    tally.seen = 0;
+                    let order = |source: &str| {
+                        self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX)
+                    };
+                    let number = item.number;
+                    let joined = life::join(&item, origin.clone(), &order);
+                    let note = Note {
+                        detail: json!({"source": watched.config.name, "url": origin.found.url}),
+                        ..Note::new(now, Some(number), "oyez", "joined")
+                    };
+                    Change { items: vec![joined], notes: vec![note], durable: true, ..Change::default() }
+                }
+                None => {
+                    let verdict = self.policy.evaluate(&Fields::new(
+                        &origin.found,
+                        &watched.config.name,
+                        &watched.config.kind,
+                    ));
+                    let rules = self.rules(&watched.config.kind, now);
+                    let accounts: Vec<String> =
+                        self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
+                    let item =
+                        life::first_sighting(&watched.config.kind, origin.clone(), verdict.clone(), &accounts, &rules);
+                    match verdict.verdict {
+                        VerdictKind::Ignore => tally.ignored = 1,
+                        VerdictKind::Hold | VerdictKind::Ask => tally.held = 1,
+                    }
+                    let mut note = Note {
+                        text: Some(origin.found.title.clone()),
+                        detail: json!({
+                            "source": watched.config.name,
+                            "verdict": verdict.verdict,
+                            "rule": verdict.rule,
+                            "because": verdict.because,
+                            "settled": item.settled,
+                        }),
+                        ..Note::new(now, None, "oyez", "seen")
+                    };
+                    note.new_item = Some(0);
+                    Change { items: vec![item], notes: vec![note], durable: true, ..Change::default() }
+                }
+            };
+            match self.store.commit(change) {
+                Ok(_) => return Ok(tally),
+                Err(CommitError::Conflict { .. }) => tally = Tally { seen: 1, ..Tally::default() },
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        tracing::warn!(key = %origin.found.key, "could not be recorded: its item changes all the time; tried again with the next poll");
+        Ok(Tally::default())
+    }
+
+    /// The item a reading is another sight of: same key, same canonical address, same video.
+    fn same_thing(&self, found: &Found) -> Result<Option<Item>, StoreError> {
+        for key in std::iter::once(&found.key).chain(&found.aliases) {
+            if let Some(number) = self.store.by_key(key)? {
+                return self.store.item(number);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The list shows an item with another title, tags or category than last time.
+    async fn noticed(&self, number: Number, sighting: &Sighting) -> Result<(), StoreError> {
+        let Some(item) = self.store.item(number)? else { return Ok(()) };
+        if !is_watched(&item) {
+            return Ok(());
+        }
+        match &sighting.full {
+            Some(found) => self.take_reading(number, &sighting.key, Ok(Reread::Present(Box::new(found.clone())))),
+            None => self.reread(number).await.map(|_| ()),
+        }
+    }
+
+    /// Reads an item's origins again and records what it shows. `Ok(true)`: it was read (or is known to be gone);
+    /// `Ok(false)`: it is out of reach.
+    pub async fn reread(&self, number: Number) -> Result<bool, StoreError> {
+        let Some(item) = self.store.item(number)? else { return Ok(true) };
+        let mut reached = true;
+        for origin in item.origins.iter().filter(|origin| origin.gone.is_none()) {
+            let Some(source) = self.source(&origin.source) else {
+                // Its source was taken out of the configuration: nobody can say more about it.
+                continue;
+            };
+            let reading = std::panic::AssertUnwindSafe(source.read(&self.http, &origin.found))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(SourceError::Broken("its answer made the parser panic".into())));
+            reached &= !matches!(reading, Err(_));
+            self.take_reading(number, &origin.found.key, reading)?;
+        }
+        Ok(reached)
+    }
+
+    fn take_reading(
+        &self,
+        number: Number,
+        key: &str,
+        reading: Result<Reread, SourceError>,
+    ) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(item) = self.store.item(number)? else { return Ok(()) };
+            let Some(index) = item.origins.iter().position(|origin| origin.found.key == key) else { return Ok(()) };
+            let now = self.clock.now();
+            let event = match &reading {
+                Ok(Reread::Present(found)) => match &found.visibility {
+                    Visibility::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
+                    Visibility::Public => {
+                        if is_same_reading(&item.origins[index].found, found) {
+                            Event::Reachable
+                        } else {
+                            self.changed(&item, index, found, now)?
+                        }
+                    }
+                },
+                Ok(Reread::Gone(why)) => Event::GoneAt { origin: index, why: why.clone() },
+                Ok(Reread::Unknown) => Event::Reachable,
+                Err(error) => Event::Unreachable { why: error.to_string() },
+            };
+            let happened = match life::happen(&item, event, &self.rules(&item.kind, now)) {
+                Ok(happened) => happened,
+                Err(refused) => {
+                    tracing::debug!(item = number, "a reading changes nothing: {}", refused.why);
+                    return Ok(());
+                }
+            };
+            if !happened.changed {
+                return Ok(());
+            }
+            let notes = happened.notes(now, number);
+            let durable = !notes.is_empty();
+            match self.store.commit(Change { items: vec![happened.item], notes, durable, ..Change::default() }) {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict { .. }) => continue,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&self, item: &Item, origin: usize, found: &Found, now: Timestamp) -> Result<Event, StoreError> {
+        let mut next = item.clone();
+        next.origins[origin].found = found.clone();
+        let verdict =
+            self.policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
+        let (posts, problems) = match item.phase {
+            Phase::Held | Phase::Vetoed { .. } => wording::word_all(&self.store, &next, &self.config, &self.templates)?,
+            Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Withdrawn { .. }
+            | Phase::Duplicate { .. } => Default::default(),
+        };
+        Ok(Event::Changed { origin, found: Box::new(found.clone()), posts, problems, verdict, at: now })
+    }
+
+    fn rules<'a>(&'a self, kind: &str, now: Timestamp) -> Rules<'a> {
+        Rules { now, hold: hold::for_kind(&self.config.hold, kind), zone: &self.config.service.time_zone }
+    }
+
+    fn store_change(&self, change: Change) -> Result<(), StoreError> {
+        if change.is_empty() {
+            return Ok(());
+        }
+        match self.store.commit(change) {
+            Ok(_) => Ok(()),
+            // New items and notes carry no revision, so nothing in such a change can be stale.
+            Err(CommitError::Conflict { .. }) => Err(StoreError::unexpected("a change without revisions was refused as stale")),
+            Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+
+    fn commit_source(&self, mut record: SourceRecord, notes: Vec<Note>, mut change: Change) -> Result<(), StoreError> {
+        let durable = !notes.is_empty();
+        change.notes = notes;
+        change.durable = durable;
+        for _ in 0..CONFLICT_TRIES {
+            record.rev = self.store.source(&record.name)?.rev;
+            let attempt = Change { sources: vec![record.clone()], ..change.clone() };
+            match self.store.commit(attempt) {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict { .. }) => continue,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Is it worth reading again when its list entry changes? `lifecycle.md` 2, "author changed it".
+fn is_watched(item: &Item) -> bool {
+    match item.phase {
+        Phase::Settling | Phase::Held | Phase::Vetoed { .. } | Phase::Ignored => !item.forgotten,
+        Phase::Known | Phase::Expired | Phase::Withdrawn { .. } | Phase::Duplicate { .. } => false,
+    }
+}
+
+/// Do two readings say the same, as `lifecycle.md` 3.10 lists it: title, normalised body, tags, category?
+fn is_same_reading(before: &Found, after: &Found) -> bool {
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split_whitespace()
+    }
+    words(&before.title).eq(words(&after.title))
+        && words(&before.text).eq(words(&after.text))
+        && before.links == after.links
+        && before.tags == after.tags
+        && before.category == after.category
+}
+
+/// An item there before first contact: nothing happens to it unless a person sends it on its way.
+fn known_item(watched: &Watched, sighting: &Sighting, now: Timestamp) -> Item {
+    let found = sighting.full.clone().unwrap_or_else(|| Found {
+        key: sighting.key.clone(),
+        url: sighting.url.clone(),
+        title: sighting.title.clone(),
+        published: sighting.published,
+        ..Found::default()
+    });
+    Item {
+        kind: watched.config.kind.clone(),
+        phase: Phase::Known,
+        first_seen: now,
+        last_change: now,
+        origins: vec![Origin {
+            source: watched.config.name.clone(),
+            contact: sighting.contact.clone(),
+            first_seen: now,
+            // A known item is a memory that it was there; its text is read when a person sends it on its way.
+            found: Found { text: String::new(), links: Vec::new(), images: Vec::new(), ..found },
+            gone: None,
+        }],
+        ..Item::default()
+    }
+}

@@ -1,13 +1,23 @@
-//! Typed settings. `oyez.example.toml` fixes the names.
+//! Typed settings. `oyez.example.toml` shows them all; [`settings::SETTINGS`] is the list of their names.
+pub mod error;
+pub mod init;
+mod parse;
+pub mod settings;
+mod value;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use parse::{Env, Parsed};
+pub use value::{duration, rate};
 
 /// Everything the operator said, with the defaults filled in.
 #[derive(Debug, Clone)]
@@ -18,8 +28,6 @@ pub struct Config {
     pub network: Network,
     /// `[[source]]`, in the order of the file: text and kind of a joined item come from the first.
     pub sources: Vec<SourceConfig>,
-    /// `[links]`.
-    pub links: Links,
     /// `[hold]` and `[hold.KIND]`.
     pub hold: Hold,
     /// `[delivery]`.
@@ -30,6 +38,61 @@ pub struct Config {
     pub templates_dir: Option<PathBuf>,
     /// `[[policy]]`, first match decides.
     pub policy: Vec<PolicyRule>,
+}
+
+impl Config {
+    /// Where the configuration is: as named, else `$OYEZ_CONFIG`, `./oyez.toml`, `/etc/oyez/oyez.toml`. `Err` lists where
+    /// it was looked for.
+    pub fn locate(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Vec<PathBuf>> {
+        if let Some(path) = explicit {
+            return Ok(path.to_owned());
+        }
+        if let Some(path) = env.var("OYEZ_CONFIG") {
+            return Ok(path.into());
+        }
+        let places = vec![PathBuf::from("oyez.toml"), PathBuf::from("/etc/oyez/oyez.toml")];
+        match places.iter().find(|path| path.exists()) {
+            Some(path) => Ok(path.clone()),
+            None => Err(places),
+        }
+    }
+
+    /// Reads a file, or says everything that is wrong with it.
+    pub fn load(path: &Path, env: &Env) -> Result<Parsed, ConfigErrors> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &file, env),
+            Err(error) => Err(ConfigErrors {
+                file,
+                errors: vec![ConfigError {
+                    key: String::new(),
+                    line: None,
+                    message: error.to_string(),
+                    hint: Some("`oyez init CATEGORY-URL` writes one".into()),
+                }],
+            }),
+        }
+    }
+
+    /// Reads a text; `file` is its name in messages.
+    pub fn parse(text: &str, file: &str, env: &Env) -> Result<Parsed, ConfigErrors> {
+        parse::parse(text, env).map_err(|errors| ConfigErrors { file: file.to_owned(), errors })
+    }
+
+    /// The enabled accounts that take items of this kind.
+    pub fn accounts_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a AccountConfig> {
+        self.accounts.iter().filter(move |account| account.takes(kind))
+    }
+
+    /// A source by name.
+    pub fn source(&self, name: &str) -> Option<&SourceConfig> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// An account by name.
+    pub fn account(&self, name: &str) -> Option<&AccountConfig> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
 }
 
 /// `[service]`.
@@ -124,13 +187,6 @@ pub enum SourceSpec {
 #[derive(Debug, Clone)]
 pub struct Secret(pub SecretString);
 
-/// `[links]`; the rewriter reads more of it in a later version.
-#[derive(Debug, Clone)]
-pub struct Links {
-    /// How long a YouTube-only talk waits for a mirror to appear.
-    pub wait_for_mirror: Duration,
-}
-
 /// `[hold]` with every `[hold.KIND]` merged over it.
 #[derive(Debug, Clone)]
 pub struct Hold {
@@ -176,6 +232,30 @@ pub struct HoldSettings {
     pub ask_expires: Duration,
     /// Later than this after its first window: ask instead. `None`: never.
     pub stale: Option<Duration>,
+}
+
+impl Default for HoldSettings {
+    /// `[hold]` as the example shows it.
+    fn default() -> Self {
+        let hours = |h: u64| Duration::from_secs(h * 3_600);
+        Self {
+            window: hours(24),
+            settle: Duration::from_secs(30 * 60),
+            settle_at_most: hours(3),
+            grace: hours(1),
+            quiet_hours: vec![QuietHours {
+                from: Time::constant(22, 0, 0, 0),
+                to: Time::constant(8, 0, 0, 0),
+                days: Vec::new(),
+                zone: None,
+            }],
+            spacing: hours(2),
+            at_most: Some(Rate { count: 3, period: Period::Day }),
+            priority: 1,
+            ask_expires: hours(7 * 24),
+            stale: Some(hours(5 * 24)),
+        }
+    }
 }
 
 /// One range of quiet hours.

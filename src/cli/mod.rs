@@ -1,0 +1,462 @@
+//! The command line: reads the words, asks the library, prints. The only place that writes to stdout.
+pub mod args;
+mod online;
+mod preview;
+mod view;
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
+
+use crate::acts::{Desk, Failure, Request, TeamAct};
+use crate::app::{self, App};
+use crate::check;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Env, Parsed};
+use crate::socket;
+use crate::store::Store;
+use args::{Cli, Command, CountPlatform};
+use view::View;
+
+/// Parses, does it, prints the error chain. Exit codes: 0 done, 1 it failed, 2 the call or the configuration is wrong,
+/// 3 nothing there.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logging(&cli);
+    let mut out = Out::new(cli.json);
+    match run(&cli, &mut out) {
+        Ok(()) => match out.finish() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&cli, &stdout_failure(&error)),
+        },
+        Err(error) => {
+            // What was printed before the failure belongs before it.
+            let _ = out.finish();
+            report(&cli, &as_failure(error))
+        }
+    }
+}
+
+fn as_failure(error: anyhow::Error) -> Failure {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => {
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && io.kind() == std::io::ErrorKind::BrokenPipe
+            {
+                return stdout_failure(io);
+            }
+            Failure::failed(format!("{error:#}"), None)
+        }
+    }
+}
+
+/// A reader that has seen enough (`oyez log | head`) is no failure worth words.
+fn stdout_failure(error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        Failure { code: 0, error: String::new(), hint: None }
+    } else {
+        Failure::failed(format!("cannot write to stdout: {error}"), None)
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "errors go to stderr, and this is where they are printed")]
+fn report(cli: &Cli, failure: &Failure) -> ExitCode {
+    if failure.error.is_empty() {
+        return ExitCode::from(failure.code);
+    }
+    if cli.json {
+        eprintln!("{}", json!({"error": failure.error, "hint": failure.hint}));
+    } else {
+        let red = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        eprintln!("{}error:{} {}", red.0, red.1, failure.error);
+        if let Some(hint) = &failure.hint {
+            eprintln!("hint: {hint}");
+        }
+    }
+    ExitCode::from(failure.code)
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn init_logging(cli: &Cli) {
+    let usual = match (&cli.command, cli.verbose) {
+        (_, 2..) => "oyez=trace,info",
+        (_, 1) => "oyez=debug,info",
+        (Command::Run { once: false, .. }, _) => "oyez=info,warn",
+        _ => "oyez=warn,error",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OYEZ_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// Stdout, buffered; locked for one document at a time.
+pub(crate) struct Out {
+    json: bool,
+    color: bool,
+    writer: std::io::BufWriter<std::io::Stdout>,
+}
+
+impl Out {
+    fn new(json: bool) -> Self {
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { json, color, writer: std::io::BufWriter::new(std::io::stdout()) }
+    }
+
+    fn line(&mut self, line: impl std::fmt::Display) -> std::io::Result<()> {
+        writeln!(self.writer, "{line}")
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Init { url, output } => runtime()?.block_on(online::init(url, output, out)),
+        Command::Demo { speed, stay } => runtime()?.block_on(crate::demo::run(*speed, *stay, cli.json)),
+        Command::Run { once, all } => {
+            let parsed = load(cli)?;
+            for warning in &parsed.warnings {
+                tracing::warn!("{warning}");
+            }
+            serve(parsed.config, *once, *all, out)
+        }
+        Command::Check { online } => check_all(cli, *online, out),
+        Command::Preview { url, file, account } => {
+            let parsed = load_or_plain(cli)?;
+            preview::run(parsed, url.as_ref(), file.as_deref(), account.as_deref(), out)
+        }
+        Command::Queue { all } => ask(cli, out, Request::Queue { all: *all }, View::Queue { all: *all }),
+        Command::Show { item } => ask(cli, out, Request::Show { item: item.clone() }, View::Show),
+        Command::Veto { items, why } => act(cli, out, &items.items, TeamAct::Veto, &why.reason),
+        Command::Skip { items, account, why } => {
+            act(cli, out, &items.items, TeamAct::Skip { account: account.clone() }, &why.reason)
+        }
+        Command::Approve { items, now, why } => act(cli, out, &items.items, TeamAct::Approve { now: *now }, &why.reason),
+        Command::Snooze { items, duration, why } => {
+            act(cli, out, &items.items, TeamAct::Snooze { seconds: duration.as_secs() }, &why.reason)
+        }
+        Command::Edit { item, account, reset: true, why, .. } => {
+            act(cli, out, std::slice::from_ref(item), TeamAct::Reset { account: account.clone() }, &why.reason)
+        }
+        Command::Edit { item, account, text, why, .. } => {
+            let text = match text {
+                Some(text) => text.clone(),
+                None => new_text(cli, item, account)?,
+            };
+            act(cli, out, std::slice::from_ref(item), TeamAct::Edit { account: account.clone(), text }, &why.reason)
+        }
+        Command::Reinstate { items, why } => act(cli, out, &items.items, TeamAct::Reinstate, &why.reason),
+        Command::Retract { items, why } => act(cli, out, &items.items, TeamAct::Retract, &why.reason),
+        Command::Amend { item, account, text, why } => {
+            let amend = TeamAct::Amend { account: account.clone(), text: text.clone() };
+            act(cli, out, std::slice::from_ref(item), amend, &why.reason)
+        }
+        Command::Resolve { item, account, sent, why, .. } => {
+            let account = account.clone();
+            let resolve = match sent {
+                Some(url) => TeamAct::ResolveSent { account, url: url.clone() },
+                None => TeamAct::ResolveNotSent { account },
+            };
+            act(cli, out, std::slice::from_ref(item), resolve, &why.reason)
+        }
+        Command::Forget { items, reason } => {
+            let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
+            ask(cli, out, request, View::Acted { act: "forget" })
+        }
+        Command::Link { urls, offline: _ } => link(urls, out),
+        Command::Count { platform, warning, limit } => count(*platform, warning, *limit, out),
+        Command::Log { verify: true, .. } => ask(cli, out, Request::Verify, View::Verified),
+        Command::Log { item, .. } => ask(cli, out, Request::Log { item: *item }, View::Log),
+        Command::Export { output } => export(cli, out, output.as_deref()),
+        Command::Import { input } => import(cli, out, input),
+        Command::Backup { to } => {
+            let to = std::path::absolute(to).context("cannot tell where the backup should go")?;
+            ask(cli, out, Request::Backup { to }, View::Backup)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "oyez", &mut script);
+            out.writer.write_all(&script)?;
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")
+}
+
+fn load(cli: &Cli) -> anyhow::Result<Parsed> {
+    let env = Env::of_process();
+    let path = Config::locate(cli.config.as_deref(), &env).map_err(|places| {
+        let places: Vec<_> = places.iter().map(|path| format!("`{}`", path.display())).collect();
+        Failure::usage(
+            format!("there is no configuration: looked for {}", places.join(" and ")),
+            Some("`oyez init CATEGORY-URL` writes one, `--config FILE` names one, `oyez demo` needs none".into()),
+        )
+    })?;
+    Config::load(&path, &env).map_err(|errors| Failure::usage(errors.to_string(), None).into())
+}
+
+/// Previewing needs no configuration; with none, one plain Mastodon account stands for all.
+fn load_or_plain(cli: &Cli) -> anyhow::Result<Parsed> {
+    let env = Env::of_process();
+    match Config::locate(cli.config.as_deref(), &env) {
+        Ok(path) => Config::load(&path, &env).map_err(|errors| Failure::usage(errors.to_string(), None).into()),
+        Err(_) => {
+            let plain = "[[account]]\nname = \"mastodon\"\nplatform = \"mastodon\"\nserver = \"https://mastodon.invalid\"\n\
+                         enabled = true\ntoken = { env = \"NONE\" }\n";
+            Ok(Config::parse(plain, "the built-in preview account", &Env::of([("NONE", "none")]))
+                .expect("a constant that a test parses"))
+        }
+    }
+}
+
+fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let config = Arc::new(config);
+    let store = open_store(&config)?;
+    let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    if once {
+        let tally = runtime.block_on(app.once(all))?;
+        let document = tally.to_json();
+        if out.json {
+            out.line(document)?;
+        } else {
+            out.line(view::tally(&document))?;
+        }
+        return Ok(());
+    }
+    runtime.block_on(app.run(app::until_told_to_stop()?))
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Store> {
+    Store::open(&config.service.state).map_err(|error| {
+        let hint = error.hint();
+        Failure { code: 1, error: format!("cannot open the store in `{}`: {error}", config.service.state.display()), hint }
+            .into()
+    })
+}
+
+fn act(cli: &Cli, out: &mut Out, items: &[String], act: TeamAct, reason: &Option<String>) -> anyhow::Result<()> {
+    let name = act.name();
+    let request = Request::Act { items: items.to_vec(), act, reason: reason.clone() };
+    ask(cli, out, request, View::Acted { act: name })
+}
+
+/// Asks the running service, or the store itself where none runs. Both print the same.
+fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result<()> {
+    let config = Arc::new(load(cli)?.config);
+    let mut shown = view.begin(out, &config);
+    let answered = {
+        let mut sink = |document: Value| shown.document(out, document);
+        dispatch(&config, &request, &mut sink)
+    };
+    shown.end(out)?;
+    answered
+}
+
+fn dispatch(
+    config: &Arc<Config>,
+    request: &Request,
+    sink: &mut dyn FnMut(Value) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
+        return answer.map_err(Into::into);
+    }
+    if !Store::exists(&config.service.state) && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export) {
+        return Err(Failure {
+            code: 3,
+            error: format!("there is no store in `{}` yet", config.service.state.display()),
+            hint: Some("`oyez run` makes one".into()),
+        }
+        .into());
+    }
+    let store = open_store(config)?;
+    let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
+    desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)
+}
+
+/// The text for `oyez edit`: a pipe on stdin, else the editor, beginning with what would be posted now.
+fn new_text(cli: &Cli, item: &str, account: &str) -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read the new text from stdin")?;
+        return Ok(text);
+    }
+    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).map_err(|_| {
+        Failure::usage("no new text was given", Some("use --text, pipe it in, or set $EDITOR".into()))
+    })?;
+    let config = Arc::new(load(cli)?.config);
+    let mut current = None;
+    dispatch(&config, &Request::Show { item: item.to_owned() }, &mut |document| {
+        let posts = document["posts"].as_array().into_iter().flatten();
+        current = posts.filter(|post| post["account"] == account).find_map(|post| post["text"].as_str().map(str::to_owned));
+        Ok(())
+    })?;
+    let path = std::env::temp_dir().join(format!("oyez-edit-{}.txt", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut file = options.open(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+    file.write_all(current.unwrap_or_default().as_bytes())?;
+    drop(file);
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let status = std::process::Command::new(program).args(words).arg(&path).status();
+    let text = std::fs::read_to_string(&path);
+    // The text may be private until it is published.
+    let _ = std::fs::remove_file(&path);
+    let status = status.with_context(|| format!("cannot start the editor `{editor}`"))?;
+    if !status.success() {
+        anyhow::bail!("the editor ended with {status}: nothing was changed");
+    }
+    text.context("cannot read the edited text")
+}
+
+fn link(urls: &[String], out: &mut Out) -> anyhow::Result<()> {
+    let mut one = |input: &str, out: &mut Out| -> anyhow::Result<()> {
+        let object = crate::wording::link_object(input);
+        if out.json { out.line(object)? } else { out.line(view::link(&object))? }
+        Ok(())
+    };
+    if urls.is_empty() {
+        for line in std::io::stdin().lines() {
+            let line = line.context("cannot read stdin")?;
+            if !line.trim().is_empty() {
+                one(line.trim(), out)?;
+            }
+        }
+    }
+    for url in urls {
+        one(url, out)?;
+    }
+    Ok(())
+}
+
+fn count(platform: CountPlatform, warning: &str, limit: Option<usize>, out: &mut Out) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text).context("cannot read stdin")?;
+    let text = String::from_utf8(text).map_err(|_| Failure::failed("stdin is not UTF-8", None))?;
+    let (name, length, limit) = match platform {
+        CountPlatform::Mastodon => {
+            ("mastodon", crate::count::mastodon(&text, warning, crate::count::MASTODON_URL_LENGTH), limit.unwrap_or(500))
+        }
+    };
+    let fits = length <= limit;
+    if out.json {
+        out.line(json!({"platform": name, "length": length, "limit": limit, "fits": fits}))?;
+    } else {
+        out.line(format_args!("{length} of {limit}{}", if fits { "" } else { ": too long" }))?;
+    }
+    Ok(())
+}
+
+fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()> {
+    let config = Arc::new(load(cli)?.config);
+    match output {
+        None => {
+            let mut sink = |line: Value| writeln!(out.writer, "{line}");
+            dispatch(&config, &Request::Export, &mut sink)
+        }
+        Some(path) => {
+            let mut options = std::fs::OpenOptions::new();
+            // Texts of withdrawn items are in it: for the operator's eyes.
+            std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+            let file = options.open(path).with_context(|| format!("cannot create `{}`", path.display()))?;
+            let mut writer = std::io::BufWriter::new(file);
+            let mut lines = 0u64;
+            dispatch(&config, &Request::Export, &mut |line: Value| {
+                lines += 1;
+                writeln!(writer, "{line}")
+            })?;
+            writer.flush()?;
+            writer.get_ref().sync_all().with_context(|| format!("cannot write `{}`", path.display()))?;
+            if out.json {
+                out.line(json!({"export": path, "lines": lines}))?;
+            } else {
+                out.line(format_args!("{lines} lines in {}", path.display()))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
+    let config = load(cli)?.config;
+    if std::os::unix::net::UnixStream::connect(&config.service.socket).is_ok() {
+        return Err(Failure::failed("the service is running", Some("stop it first: import makes a new store".into())).into());
+    }
+    let reader: Box<dyn std::io::BufRead> = if input == Path::new("-") {
+        Box::new(std::io::BufReader::new(std::io::stdin()))
+    } else {
+        let file = std::fs::File::open(input).with_context(|| format!("cannot open `{}`", input.display()))?;
+        Box::new(std::io::BufReader::new(file))
+    };
+    let imported = Store::import(&config.service.state, reader)
+        .with_context(|| format!("cannot import into `{}`", config.service.state.display()))?;
+    if out.json {
+        out.line(json!({"import": config.service.state, "items": imported.items, "entries": imported.entries}))?;
+    } else {
+        out.line(format_args!("{} items and {} journal entries", imported.items, imported.entries))?;
+    }
+    Ok(())
+}
+
+fn check_all(cli: &Cli, online: bool, out: &mut Out) -> anyhow::Result<()> {
+    let env = Env::of_process();
+    let path = match Config::locate(cli.config.as_deref(), &env) {
+        Ok(path) => path,
+        Err(_) => return load(cli).map(|_| ()),
+    };
+    let mut findings = match Config::load(&path, &env) {
+        Ok(parsed) => {
+            let mut findings = check::offline(&parsed);
+            if online {
+                findings.extend(runtime()?.block_on(online::check(&parsed.config))?);
+            }
+            findings
+        }
+        Err(errors) => return Err(Failure::usage(errors.to_string(), None).into()),
+    };
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    if out.json {
+        for finding in &findings {
+            out.line(serde_json::to_value(finding)?)?;
+        }
+    } else {
+        for finding in &findings {
+            out.line(view::finding(finding, out.color))?;
+        }
+    }
+    let bad = findings.iter().filter(|finding| finding.severity == check::Severity::Error).count();
+    if bad > 0 {
+        return Err(Failure::failed(format!("{bad} of {} checks failed", findings.len()), None).into());
+    }
+    Ok(())
+}

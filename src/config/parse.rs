@@ -1,0 +1,880 @@
+//! From the text of `oyez.toml` to [`Config`]. Goes on after a mistake, so that all are told at once.
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use url::Url;
+
+use super::error::ConfigError;
+use super::settings::{LATER, LATER_PLATFORMS, SETTINGS};
+use super::value::{duration, rate, time, weekday};
+use super::{
+    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, Network, PolicyRule,
+    QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
+};
+use crate::item::VerdictKind;
+
+/// The environment variables a configuration may name. Passed in, so that tests need not change the process's own.
+#[derive(Debug, Clone, Default)]
+pub struct Env(HashMap<String, String>);
+
+impl Env {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+    }
+
+    /// Just these.
+    pub fn of<const N: usize>(vars: [(&str, &str); N]) -> Self {
+        Self(vars.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    }
+
+    /// One of them; an empty one counts as absent.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// A configuration, and what is allowed in it but odd.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The settings.
+    pub config: Config,
+    /// Odd but allowed: shown by `oyez check` and at start.
+    pub warnings: Vec<String>,
+}
+
+const DURATION_HINT: &str = "write a number and a unit, like `48h`, `2d` or `1d12h`";
+const SECRET_HINT: &str = "write { file = \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }";
+const QUIET_HINT: &str = "write { from = \"22:00\", to = \"08:00\" }, a list of such, or \"none\"";
+
+struct Parser<'a> {
+    text: &'a str,
+    env: &'a Env,
+    errors: RefCell<Vec<ConfigError>>,
+    warnings: RefCell<Vec<String>>,
+}
+
+pub(super) fn parse(text: &str, env: &Env) -> Result<Parsed, Vec<ConfigError>> {
+    let parser = Parser { text, env, errors: RefCell::default(), warnings: RefCell::default() };
+    let (document, broken) = DeTable::parse_recoverable(text);
+    for error in broken {
+        parser.errors.borrow_mut().push(ConfigError {
+            key: String::new(),
+            line: error.span().map(|span| parser.line(span.start)),
+            message: error.message().to_owned(),
+            hint: None,
+        });
+    }
+    let config = parser.config(document.get_ref());
+    let mut errors = parser.errors.into_inner();
+    if errors.is_empty() {
+        return Ok(Parsed { config, warnings: parser.warnings.into_inner() });
+    }
+    errors.sort_by_key(|error| error.line);
+    Err(errors)
+}
+
+/// A table being read: what is not taken out of it is unknown.
+struct Table<'p, 'a> {
+    parser: &'p Parser<'a>,
+    /// For messages: `source[0]`.
+    shown: String,
+    /// For the list of settings: `source`.
+    path: String,
+    table: Option<&'p DeTable<'p>>,
+    at: usize,
+    taken: RefCell<BTreeSet<String>>,
+}
+
+impl<'p, 'a> Table<'p, 'a> {
+    fn raw(&self, key: &str) -> Option<&'p Spanned<DeValue<'p>>> {
+        self.taken.borrow_mut().insert(key.to_owned());
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    fn shown(&self, key: &str) -> String {
+        if self.shown.is_empty() { key.to_owned() } else { format!("{}.{key}", self.shown) }
+    }
+
+    fn error(&self, key: &str, at: Option<usize>, message: impl Display, hint: impl Into<Option<&'static str>>) {
+        self.parser.error(self.shown(key), at.unwrap_or(self.at), message, hint.into().map(str::to_owned));
+    }
+
+    /// A value read by `read`; `None` when absent or wrong (which is told).
+    fn with<T>(
+        &self,
+        key: &str,
+        hint: &'static str,
+        read: impl FnOnce(&'p DeValue<'p>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.raw(key)?;
+        match read(value.get_ref()) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.error(key, Some(value.span().start), message, hint);
+                None
+            }
+        }
+    }
+
+    fn string(&self, key: &str) -> Option<String> {
+        self.with(key, "write it in quotes", text).map(str::to_owned)
+    }
+
+    fn required(&self, key: &str, hint: &'static str) -> String {
+        if !self.has(key) {
+            self.error(key, None, "it is missing", hint);
+        }
+        self.string(key).unwrap_or_default()
+    }
+
+    fn bool(&self, key: &str, default: bool) -> bool {
+        self.with(key, "write true or false", |v| v.as_bool().ok_or_else(|| not(v, "true or false"))).unwrap_or(default)
+    }
+
+    fn integer(&self, key: &str) -> Option<i64> {
+        self.with(key, "write a whole number, without quotes", whole)
+    }
+
+    fn duration(&self, key: &str, default: Duration) -> Duration {
+        self.with(key, DURATION_HINT, |v| duration(text(v)?)).unwrap_or(default)
+    }
+
+    /// A duration that can be switched off with "none".
+    fn optional_duration(&self, key: &str) -> Option<Option<Duration>> {
+        self.with(key, DURATION_HINT, |v| match text(v)? {
+            "none" => Ok(None),
+            other => duration(other).map(|d| (!d.is_zero()).then_some(d)),
+        })
+    }
+
+    fn rate(&self, key: &str) -> Option<Option<Rate>> {
+        self.with(key, "write a count and a period, like `3/1d` or `2/6h`, or \"none\"", |v| match text(v)? {
+            "none" => Ok(None),
+            other => rate(other).map(Some),
+        })
+    }
+
+    fn strings(&self, key: &str) -> Option<Vec<String>> {
+        self.with(key, "write a list of texts, like [\"one\", \"two\"]", |v| {
+            let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
+            list.iter().map(|entry| text(entry.get_ref()).map(str::to_owned)).collect()
+        })
+    }
+
+    fn nets(&self, key: &str) -> Vec<ipnet::IpNet> {
+        self.with(key, "write a list of networks, like [\"127.0.0.0/8\"]", |v| {
+            let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
+            list.iter()
+                .map(|entry| {
+                    let net = text(entry.get_ref())?;
+                    net.parse().map_err(|_| format!("`{net}` is not a network"))
+                })
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    fn url(&self, key: &str) -> Option<Url> {
+        self.with(key, "write it as https://…, without user name and password", |v| {
+            let address = text(v)?;
+            let url: Url = address.parse().map_err(|error| format!("`{address}` is not an address: {error}"))?;
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                return Err(format!("`{address}` is not a web address"));
+            }
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err("an address must not hold a user name or password".to_owned());
+            }
+            Ok(url)
+        })
+    }
+
+    fn required_url(&self, key: &str) -> Url {
+        if !self.has(key) {
+            self.error(key, None, "it is missing", "write it as https://…");
+        }
+        // Whoever gets this stand-in never sees it used: the missing key is an error already.
+        self.url(key).unwrap_or_else(|| Url::parse("https://missing.invalid").expect("a constant"))
+    }
+
+    fn secret(&self, key: &str) -> Option<Secret> {
+        let value = self.raw(key)?;
+        let at = Some(value.span().start);
+        let Some(table) = value.get_ref().as_table() else {
+            // The text itself is not repeated: it may be the secret.
+            self.error(key, at, "a secret never stands in the configuration itself", SECRET_HINT);
+            return None;
+        };
+        let entries: Vec<_> = table.iter().collect();
+        let [(kind, name)] = entries.as_slice() else {
+            self.error(key, at, "it names more or less than one place", SECRET_HINT);
+            return None;
+        };
+        let Some(name) = name.get_ref().as_str() else {
+            self.error(key, at, "the place is not a text", SECRET_HINT);
+            return None;
+        };
+        let read = match kind.get_ref().as_ref() {
+            "file" => read_secret(Path::new(name)),
+            "env" => self.parser.env.var(name).map(str::to_owned).ok_or_else(|| format!("the variable `{name}` is not set")),
+            "credential" => match self.parser.env.var("CREDENTIALS_DIRECTORY") {
+                Some(directory) => read_secret(&Path::new(directory).join(name)),
+                None => Err(format!("credential `{name}`: $CREDENTIALS_DIRECTORY is not set (systemd sets it)")),
+            },
+            other => {
+                self.error(key, at, format!("`{other}` is no place for a secret"), SECRET_HINT);
+                return None;
+            }
+        };
+        match read {
+            Ok(secret) => Some(Secret(SecretString::from(secret))),
+            Err(message) => {
+                self.error(key, at, message, None);
+                None
+            }
+        }
+    }
+
+    fn required_secret(&self, key: &str) -> Secret {
+        if !self.has(key) {
+            self.error(key, None, "it is missing", SECRET_HINT);
+        }
+        self.secret(key).unwrap_or_else(|| Secret(SecretString::from(String::new())))
+    }
+
+    fn quiet_hours(&self, key: &str) -> Option<Vec<QuietHours>> {
+        let value = self.raw(key)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            v if v.as_str() == Some("none") => Some(Vec::new()),
+            v if v.is_table() => self.quiet_range(key, v, at).map(|range| vec![range]),
+            v => match v.as_array() {
+                Some(list) => list.iter().map(|entry| self.quiet_range(key, entry.get_ref(), entry.span().start)).collect(),
+                None => {
+                    self.error(key, Some(at), "it is no range of hours", QUIET_HINT);
+                    None
+                }
+            },
+        }
+    }
+
+    fn quiet_range(&self, key: &str, value: &'p DeValue<'p>, at: usize) -> Option<QuietHours> {
+        let Some(table) = value.as_table() else {
+            self.error(key, Some(at), "it is no range of hours", QUIET_HINT);
+            return None;
+        };
+        let inner = self.parser.table(self.shown(key), format!("{}.{key}", self.path), Some(table), at);
+        let hour = |name: &str| {
+            if !inner.has(name) {
+                inner.error(name, None, "it is missing", QUIET_HINT);
+            }
+            inner.with(name, "write it like 22:00", |v| time(text(v)?))
+        };
+        let (from, to) = (hour("from"), hour("to"));
+        let days = inner
+            .with("days", "write them like [\"sat\", \"sun\"]", |v| {
+                let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
+                list.iter().map(|entry| weekday(text(entry.get_ref())?)).collect()
+            })
+            .unwrap_or_default();
+        let zone = inner.zone("zone");
+        inner.finish();
+        Some(QuietHours { from: from?, to: to?, days, zone })
+    }
+
+    fn zone(&self, key: &str) -> Option<TimeZone> {
+        self.with(key, "write a name of the IANA list, like \"Europe/Berlin\"", |v| {
+            let name = text(v)?;
+            TimeZone::get(name).map_err(|_| format!("`{name}` is not a time zone"))
+        })
+    }
+
+    /// A table inside this one; an absent one reads as empty.
+    fn table(&self, key: &str) -> Table<'p, 'a> {
+        let value = self.raw(key);
+        let table = value.and_then(|value| {
+            let table = value.get_ref().as_table();
+            if table.is_none() {
+                self.error(key, Some(value.span().start), "it is not a section", None);
+            }
+            table
+        });
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        self.parser.table(self.shown(key), path, table, value.map_or(self.at, |v| v.span().start))
+    }
+
+    /// The tables of `[[key]]`.
+    fn tables(&self, key: &str) -> Vec<Table<'p, 'a>> {
+        let Some(value) = self.raw(key) else { return Vec::new() };
+        let Some(list) = value.get_ref().as_array() else {
+            let message = format!("it is not a list: write [[{key}]]");
+            self.error(key, Some(value.span().start), message, None);
+            return Vec::new();
+        };
+        list.iter()
+            .enumerate()
+            .filter_map(|(i, entry)| {
+                let shown = format!("{}[{i}]", self.shown(key));
+                match entry.get_ref().as_table() {
+                    Some(table) => {
+                        let name = table.get("name").and_then(|n| n.get_ref().as_str());
+                        let shown = name.map_or(shown, |name| format!("{key} {name}"));
+                        Some(self.parser.table(shown, key.to_owned(), Some(table), entry.span().start))
+                    }
+                    None => {
+                        self.error(key, Some(entry.span().start), format!("write [[{key}]]"), None);
+                        None
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// Every key nobody asked for is unknown.
+    fn finish(&self) {
+        let Some(table) = self.table else { return };
+        let taken = self.taken.borrow();
+        for (key, _) in table.iter() {
+            let name = key.get_ref().as_ref();
+            if taken.contains(name) {
+                continue;
+            }
+            let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+            let hint = if LATER.contains(&path.as_str()) {
+                Some("a later version of oyez reads this: leave it out for now".to_owned())
+            } else {
+                let prefix = if self.path.is_empty() { String::new() } else { format!("{}.", self.path) };
+                let elsewhere = SETTINGS.iter().any(|s| s.path == path);
+                let near = SETTINGS
+                    .iter()
+                    .filter_map(|s| s.path.strip_prefix(&prefix))
+                    .map(|rest| rest.split('.').next().unwrap_or(rest))
+                    .map(|candidate| (distance(candidate, name), candidate))
+                    .min();
+                match near {
+                    _ if elsewhere => Some("it does not belong to this type".to_owned()),
+                    Some((d, candidate)) if d <= 2.max(name.len() / 3) => Some(format!("did you mean `{candidate}`?")),
+                    _ => None,
+                }
+            };
+            self.parser.error(self.shown(name), key.span().start, "there is no such setting", hint);
+        }
+    }
+}
+
+impl<'a> Parser<'a> {
+    fn line(&self, offset: usize) -> usize {
+        self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn error(&self, key: String, at: usize, message: impl Display, hint: Option<String>) {
+        self.errors.borrow_mut().push(ConfigError {
+            key,
+            line: Some(self.line(at)),
+            message: message.to_string(),
+            hint,
+        });
+    }
+
+    fn warn(&self, warning: impl Into<String>) {
+        self.warnings.borrow_mut().push(warning.into());
+    }
+
+    fn table<'p>(&'p self, shown: String, path: String, table: Option<&'p DeTable<'p>>, at: usize) -> Table<'p, 'a> {
+        Table { parser: self, shown, path, table, at, taken: RefCell::default() }
+    }
+
+    fn config<'p>(&'p self, document: &'p DeTable<'p>) -> Config {
+        let root = self.table(String::new(), String::new(), Some(document), 0);
+        let service = self.service(&root.table("service"));
+        let network = root.table("network");
+        let allow_private = network.nets("allow-private");
+        if !allow_private.is_empty() {
+            self.warn("network.allow-private is set: links in posts may reach private addresses; it is meant for tests");
+        }
+        let network = {
+            let timeout = network.duration("timeout", Duration::from_secs(20));
+            if timeout.is_zero() {
+                network.error("timeout", None, "it must not be zero", DURATION_HINT);
+            }
+            network.finish();
+            Network { allow_private, timeout }
+        };
+        let sources: Vec<_> = root.tables("source").iter().map(|table| self.source(table)).collect();
+        let accounts: Vec<_> = root.tables("account").iter().map(|table| self.account(table)).collect();
+        let hold = self.hold(&root.table("hold"), &service.time_zone, &accounts);
+        let delivery = root.table("delivery");
+        let delivery_config = DeliveryConfig {
+            give_up: delivery.duration("give-up", Duration::from_secs(2 * 86_400)),
+            quiet_after: delivery.duration("quiet-after", Duration::from_secs(9 * 86_400)),
+        };
+        delivery.finish();
+        let templates = root.table("templates");
+        let templates_dir = templates.string("dir").map(PathBuf::from);
+        templates.finish();
+        let policy = root.tables("policy").iter().map(|table| self.policy(table)).collect();
+        root.finish();
+        self.unique("source", sources.iter().map(|s| (s.name.as_str(), s.was.as_deref())));
+        self.unique("account", accounts.iter().map(|a| (a.name.as_str(), a.was.as_deref())));
+        Config { service, network, sources, hold, delivery: delivery_config, accounts, templates_dir, policy }
+    }
+
+    fn unique<'s>(&self, what: &str, names: impl Iterator<Item = (&'s str, Option<&'s str>)>) {
+        let mut seen = BTreeSet::new();
+        let mut former = Vec::new();
+        for (name, was) in names {
+            if !name.is_empty() && !seen.insert(name) {
+                let message = format!("two are named `{name}`");
+                self.errors.borrow_mut().push(ConfigError { key: what.to_owned(), line: None, message, hint: Some("each needs a name of its own".into()) });
+            }
+            former.extend(was);
+        }
+        for was in former {
+            if seen.contains(was) {
+                let message = format!("`was = \"{was}\"` names one that still exists");
+                self.errors.borrow_mut().push(ConfigError { key: what.to_owned(), line: None, message, hint: Some("`was` is the name it had before it was renamed".into()) });
+            }
+        }
+    }
+
+    fn service(&self, table: &Table<'_, '_>) -> Service {
+        let state = table.string("state").map(PathBuf::from).unwrap_or_else(|| self.default_state());
+        let listen = table
+            .with("listen", "write an address and a port, like \"127.0.0.1:8080\"", |v| {
+                let address = text(v)?;
+                address.parse().map_err(|_| format!("`{address}` is not an address and a port"))
+            })
+            .unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
+        let socket = table.string("socket").map_or_else(|| state.join("oyez.sock"), PathBuf::from);
+        let service = Service {
+            state,
+            listen,
+            socket,
+            base_url: table.url("base-url"),
+            trusted_proxies: table.nets("trusted-proxies"),
+            contact: table.string("contact"),
+            time_zone: table.zone("time-zone").unwrap_or(TimeZone::UTC),
+        };
+        table.finish();
+        service
+    }
+
+    fn default_state(&self) -> PathBuf {
+        if let Some(directory) = self.env.var("STATE_DIRECTORY") {
+            return PathBuf::from(directory);
+        }
+        match (self.env.var("XDG_STATE_HOME"), self.env.var("HOME")) {
+            (Some(state), _) => Path::new(state).join("oyez"),
+            (None, Some(home)) => Path::new(home).join(".local/state/oyez"),
+            (None, None) => PathBuf::from("/var/lib/oyez"),
+        }
+    }
+
+    fn name(&self, table: &Table<'_, '_>) -> String {
+        let name = table.required("name", "give it a short name, like \"announcements\"");
+        if !name.is_empty() && !is_name(&name) {
+            table.error("name", table.raw("name").map(|v| v.span().start), format!("`{name}` is not a name"), "use lower-case letters, digits, `-` and `_`");
+        }
+        name
+    }
+
+    fn kind(&self, table: &Table<'_, '_>, key: &str, kind: &str) {
+        if !is_name(kind) {
+            table.error(key, table.raw(key).map(|v| v.span().start), format!("`{kind}` is not a kind"), "use `announcement`, `talk`, or a word of your own in lower-case letters");
+        }
+    }
+
+    fn source(&self, table: &Table<'_, '_>) -> SourceConfig {
+        let name = self.name(table);
+        let kind = table.string("kind").unwrap_or_else(|| "announcement".to_owned());
+        self.kind(table, "kind", &kind);
+        let type_name = table.required("type", "write discourse, feed, media-ccc-de or peertube");
+        let (spec, usual) = match type_name.as_str() {
+            "feed" => (SourceSpec::Feed { url: table.required_url("url") }, 15),
+            "media-ccc-de" => {
+                let conferences = table.strings("conferences").unwrap_or_default();
+                if conferences.is_empty() {
+                    table.error("conferences", None, "it names no conference", "write patterns like [\"nixcon*\"]");
+                }
+                for glob in &conferences {
+                    if globset::Glob::new(glob).is_err() {
+                        table.error("conferences", None, format!("`{glob}` is not a pattern"), "write patterns like [\"nixcon*\"]");
+                    }
+                }
+                (SourceSpec::MediaCcc { url: table.required_url("url"), conferences }, 30)
+            }
+            "peertube" => {
+                let channel = table.required("channel", "write the channel's handle, like \"nixcon\"");
+                (SourceSpec::PeerTube { url: table.required_url("url"), channel }, 15)
+            }
+            other => {
+                if !other.is_empty() && other != "discourse" {
+                    table.error("type", table.raw("type").map(|v| v.span().start), format!("`{other}` is no type of source"), "write discourse, feed, media-ccc-de or peertube");
+                    // What else it says belongs to a type nobody knows; one mistake is told once.
+                    for key in table.table.into_iter().flat_map(|t| t.keys()) {
+                        table.taken.borrow_mut().insert(key.get_ref().to_string());
+                    }
+                }
+                let discourse = other == "discourse";
+                if discourse && !table.has("category") {
+                    table.error("category", None, "it is missing", "write the category's slug or its number");
+                }
+                let category = table
+                    .with("category", "write the category's slug or its number", |v| match v.as_integer() {
+                        Some(_) => whole(v).map(|n| n.to_string()),
+                        None => text(v).map(str::to_owned),
+                    })
+                    .unwrap_or_default();
+                let url = if discourse { table.required_url("url") } else { Url::parse("https://missing.invalid").expect("a constant") };
+                let spec = SourceSpec::Discourse {
+                    url,
+                    category,
+                    subcategories: table.bool("subcategories", false),
+                    webhook_secret: table.secret("webhook-secret"),
+                    api_key: table.secret("api-key"),
+                    api_user: table.string("api-user"),
+                };
+                (spec, 3)
+            }
+        };
+        let every = table.duration("every", Duration::from_secs(usual * 60));
+        if every < Duration::from_secs(1) {
+            table.error("every", None, "it is shorter than a second", DURATION_HINT);
+        } else if every < Duration::from_secs(60) {
+            self.warn(format!("source {name}: `every` is under a minute; forums answer the same bytes for a minute"));
+        }
+        let source = SourceConfig {
+            was: table.string("was"),
+            every,
+            backfill: table.duration("backfill", Duration::ZERO),
+            enabled: table.bool("enabled", true),
+            mark: table.string("mark"),
+            name,
+            kind,
+            spec,
+        };
+        table.finish();
+        source
+    }
+
+    fn account(&self, table: &Table<'_, '_>) -> AccountConfig {
+        let name = self.name(table);
+        let platform = table.required("platform", "write mastodon or file");
+        let spec = match platform.as_str() {
+            "mastodon" => {
+                let visibility = table.string("visibility").unwrap_or_else(|| "public".to_owned());
+                if !matches!(visibility.as_str(), "public" | "unlisted" | "private" | "direct") {
+                    table.error("visibility", None, format!("`{visibility}` is no visibility"), "write public, unlisted, private or direct");
+                }
+                let enabled = table.bool("enabled", true);
+                // A disabled account needs no token yet.
+                let token = if enabled || table.has("token") { table.required_secret("token") } else { Secret(SecretString::from(String::new())) };
+                AccountSpec::Mastodon { server: table.required_url("server"), token, visibility }
+            }
+            "file" => {
+                let path = PathBuf::from(table.required("path", "write a file name, or \"-\" for stdout"));
+                let limit = table.integer("limit").unwrap_or(500);
+                if !(20..=100_000).contains(&limit) {
+                    table.error("limit", None, format!("{limit} is no sensible limit"), "write the most characters of a post, 20 to 100000");
+                }
+                AccountSpec::File { path, limit: usize::try_from(limit).unwrap_or(500) }
+            }
+            other => {
+                if LATER_PLATFORMS.contains(&other) {
+                    table.error("platform", table.raw("platform").map(|v| v.span().start), format!("this version does not speak `{other}` yet"), "leave the account out for now: a later version of oyez speaks it");
+                } else if !other.is_empty() {
+                    table.error("platform", table.raw("platform").map(|v| v.span().start), format!("`{other}` is no platform"), "write mastodon or file");
+                }
+                for key in table.table.into_iter().flat_map(|t| t.keys()) {
+                    table.taken.borrow_mut().insert(key.get_ref().to_string());
+                }
+                AccountSpec::File { path: PathBuf::new(), limit: 500 }
+            }
+        };
+        let kinds = table.strings("kinds").unwrap_or_default();
+        for kind in &kinds {
+            self.kind(table, "kinds", kind);
+        }
+        let hashtags: Vec<String> = table.strings("hashtags").unwrap_or_default();
+        for tag in &hashtags {
+            if tag.is_empty() || !tag.chars().all(|c| c.is_alphanumeric() || c == '_') || tag.chars().all(|c| c.is_numeric()) {
+                table.error("hashtags", None, format!("`{tag}` is no hashtag"), "write letters and digits only, without `#`, like [\"NixOS\"]");
+            }
+        }
+        let language = table.string("language");
+        if let Some(language) = &language
+            && !(language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()))
+        {
+            table.error("language", None, format!("`{language}` is no language"), "write two letters of ISO 639-1, like \"en\"");
+        }
+        let hold = table.table("hold");
+        let spacing = hold.has("spacing").then(|| hold.duration("spacing", Duration::ZERO));
+        let at_most = hold.rate("at-most");
+        let quiet_hours = hold.quiet_hours("quiet-hours");
+        self.finish_account_hold(&hold);
+        let account = AccountConfig {
+            was: table.string("was"),
+            kinds,
+            hashtags,
+            language,
+            enabled: table.bool("enabled", true),
+            spacing,
+            at_most,
+            quiet_hours,
+            spec,
+            name,
+        };
+        table.finish();
+        account
+    }
+
+    fn finish_account_hold(&self, hold: &Table<'_, '_>) {
+        for (key, _) in hold.table.into_iter().flat_map(|t| t.iter()) {
+            if !hold.taken.borrow().contains(key.get_ref().as_ref()) {
+                self.error(hold.shown(key.get_ref()), key.span().start, "an account has no such hold setting", Some("an account's hold takes spacing, at-most and quiet-hours".into()));
+            }
+        }
+    }
+
+    fn hold<'p>(&'p self, table: &Table<'p, 'a>, zone: &TimeZone, accounts: &[AccountConfig]) -> Hold {
+        let usual = HoldSettings::default();
+        let base = self.hold_settings(table, &usual);
+        let mut kinds = BTreeMap::new();
+        let own: BTreeSet<&str> = SETTINGS.iter().filter_map(|s| s.path.strip_prefix("hold.")).collect();
+        for (key, value) in table.table.into_iter().flat_map(|t| t.iter()) {
+            let name = key.get_ref().as_ref();
+            if own.contains(name) || !value.get_ref().is_table() {
+                continue;
+            }
+            table.taken.borrow_mut().insert(name.to_owned());
+            let inner = self.table(format!("hold.{name}"), "hold".to_owned(), value.get_ref().as_table(), value.span().start);
+            if !is_name(name) {
+                inner.error("", None, format!("`{name}` is not a kind"), "use lower-case letters");
+            }
+            let merged = self.hold_settings(&inner, &base);
+            kinds.insert(
+                name.to_owned(),
+                KindHold {
+                    spacing: inner.has("spacing").then_some(merged.spacing),
+                    at_most: inner.has("at-most").then_some(merged.at_most),
+                    quiet_hours: inner.has("quiet-hours").then(|| merged.quiet_hours.clone()),
+                    merged,
+                },
+            );
+            inner.finish();
+        }
+        table.finish();
+        let all_quiet = std::iter::once(("hold.quiet-hours".to_owned(), &base.quiet_hours))
+            .chain(kinds.iter().map(|(kind, hold)| (format!("hold.{kind}.quiet-hours"), &hold.merged.quiet_hours)))
+            .chain(accounts.iter().filter_map(|a| Some((format!("account {}.hold.quiet-hours", a.name), a.quiet_hours.as_ref()?))));
+        for (key, quiet) in all_quiet {
+            if let Err(message) = crate::hold::check_quiet(quiet, zone) {
+                self.errors.borrow_mut().push(ConfigError { key, line: None, message, hint: Some("leave some hours in which posts may go out".into()) });
+            }
+        }
+        if base.window.is_zero() {
+            self.warn("hold.window is 0s: nobody has time to veto");
+        }
+        Hold { base, kinds }
+    }
+
+    fn hold_settings(&self, table: &Table<'_, '_>, base: &HoldSettings) -> HoldSettings {
+        HoldSettings {
+            window: table.duration("window", base.window),
+            settle: table.duration("settle", base.settle),
+            settle_at_most: table.duration("settle-at-most", base.settle_at_most),
+            grace: table.duration("grace", base.grace),
+            quiet_hours: table.quiet_hours("quiet-hours").unwrap_or_else(|| base.quiet_hours.clone()),
+            spacing: table.duration("spacing", base.spacing),
+            at_most: table.rate("at-most").unwrap_or(base.at_most),
+            priority: table.integer("priority").unwrap_or(base.priority),
+            ask_expires: table.duration("ask-expires", base.ask_expires),
+            stale: table.optional_duration("stale").unwrap_or(base.stale),
+        }
+    }
+
+    fn policy(&self, table: &Table<'_, '_>) -> PolicyRule {
+        let when = table.required("when", "write an expression over the item's fields, like '\"no-social\" in tags'");
+        let then = match table.required("then", "write ignore, hold or ask").as_str() {
+            "ignore" => VerdictKind::Ignore,
+            "ask" => VerdictKind::Ask,
+            "hold" | "" => VerdictKind::Hold,
+            other => {
+                table.error("then", table.raw("then").map(|v| v.span().start), format!("`{other}` is no verdict"), "write ignore, hold or ask");
+                VerdictKind::Hold
+            }
+        };
+        let rule = PolicyRule { when, then, because: table.string("because") };
+        table.finish();
+        rule
+    }
+}
+
+fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    value.as_str().ok_or_else(|| not(value, "a text"))
+}
+
+fn whole(value: &DeValue<'_>) -> Result<i64, String> {
+    let integer = value.as_integer().ok_or_else(|| not(value, "a whole number"))?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| "it is too large".to_owned())
+}
+
+fn not(value: &DeValue<'_>, wanted: &str) -> String {
+    format!("it is a {}, not {wanted}", value.type_str())
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+fn read_secret(path: &Path) -> Result<String, String> {
+    let secret = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    let secret = secret.trim_end_matches(['\n', '\r']);
+    if secret.is_empty() {
+        return Err(format!("`{}` is empty", path.display()));
+    }
+    Ok(secret.to_owned())
+}
+
+/// Levenshtein distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConfigErrors, Period};
+    use super::*;
+
+    fn errors(text: &str) -> String {
+        match Config::parse(text, "oyez.toml", &Env::default()) {
+            Ok(_) => "no error".to_owned(),
+            Err(errors) => errors.to_string(),
+        }
+    }
+
+    #[track_caller]
+    fn config(text: &str) -> Config {
+        match Config::parse(text, "oyez.toml", &Env::of([("TOKEN", "s3cret"), ("HOME", "/home/ida")])) {
+            Ok(parsed) => parsed.config,
+            Err(errors) => panic!("{errors}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_the_defaults_of_the_design() {
+        let config = config("");
+        assert_eq!(config.service.state, Path::new("/home/ida/.local/state/oyez"));
+        assert_eq!(config.service.socket, Path::new("/home/ida/.local/state/oyez/oyez.sock"));
+        assert_eq!(config.hold.base.window, Duration::from_secs(86_400));
+        assert_eq!(config.hold.base.at_most, Some(Rate { count: 3, period: Period::Day }));
+        assert_eq!(config.hold.base.quiet_hours.len(), 1);
+        assert_eq!(config.hold.base.stale, Some(Duration::from_secs(5 * 86_400)));
+    }
+
+    #[test]
+    fn a_kind_lies_over_the_base_and_knows_what_it_said_itself() {
+        let config = config(
+            "[hold]\nspacing = \"3h\"\n[hold.security]\nwindow = \"30m\"\nspacing = \"0s\"\nat-most = \"none\"\nquiet-hours = \"none\"\nstale = \"none\"",
+        );
+        let security = &config.hold.kinds["security"];
+        assert_eq!(security.merged.window, Duration::from_secs(1_800));
+        assert_eq!(security.merged.grace, Duration::from_secs(3_600));
+        assert_eq!(security.spacing, Some(Duration::ZERO));
+        assert_eq!(security.at_most, Some(None));
+        assert_eq!(security.quiet_hours, Some(Vec::new()));
+        assert_eq!(security.merged.stale, None);
+    }
+
+    #[test]
+    fn secrets_come_from_elsewhere_and_are_never_printed() {
+        let config = config(
+            "[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://social.example\"\ntoken = { env = \"TOKEN\" }",
+        );
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let told = errors("[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://a.example\"\ntoken = \"hunter2\"");
+        assert!(told.contains("line 5") && !told.contains("hunter2"), "{told}");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_line_and_a_hint() {
+        let text = r#"
+[service]
+listen = "everywhere"
+time-zone = "Mars/Olympus"
+colour = "red"
+[hold]
+windw = "24h"
+settle = "2 dayz"
+at-most = "many"
+quiet-hours = { from = "late", to = "08:00" }
+[team]
+login = "oidc"
+[[source]]
+name = "Announcements!"
+type = "discourse"
+url = "ftp://forum.example"
+[[source]]
+name = "b"
+type = "gopher"
+url = "gopher://x"
+[[account]]
+name = "b"
+platform = "bluesky"
+handle = "x"
+[[account]]
+name = "b"
+platform = "file"
+path = "-"
+server = "https://x.example"
+[[policy]]
+when = "true"
+then = "shout"
+"#;
+        insta::assert_snapshot!(errors(text));
+    }
+
+    #[test]
+    fn quiet_hours_that_cover_the_week_are_refused() {
+        let told = errors("[hold]\nquiet-hours = { from = \"00:00\", to = \"24:00\" }");
+        assert!(told.contains("hold.quiet-hours"), "{told}");
+    }
+
+    #[test]
+    fn a_broken_file_names_the_line() {
+        let told = errors("[service\nlisten = 3");
+        assert!(told.contains("line 1"), "{told}");
+    }
+
+    #[test]
+    fn an_errors_file_is_named() {
+        let errors = Config::parse("x = 1", "/etc/oyez/oyez.toml", &Env::default()).unwrap_err();
+        let ConfigErrors { file, .. } = &errors;
+        assert_eq!(file, "/etc/oyez/oyez.toml");
+        assert!(errors.to_string().starts_with("cannot read `x` in `/etc/oyez/oyez.toml` line 1: there is no such setting"));
+    }
+}
