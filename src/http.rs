@@ -171,7 +171,8 @@ impl Http {
         let agent = user_agent(contact)?;
         let guard = Guard::new(&network.allow_private);
         let resolver = |reach| Resolver::new(guard.clone(), reach, Arc::clone(&lookup));
-        let connect = CONNECT.min(network.timeout);
+        // Shorter than the whole, so that a host out of reach is known not to have been spoken to.
+        let connect = CONNECT.min(network.timeout / 2);
         let base = || {
             Client::builder()
                 .user_agent(agent.clone())
@@ -184,7 +185,7 @@ impl Http {
         let guarded = |reach| {
             base()
                 .dns_resolver(resolver(reach))
-                .connect_timeout(GUARDED_CONNECT.min(network.timeout))
+                .connect_timeout(GUARDED_CONNECT.min(connect))
                 // A connection is never used again: its address was judged for another request.
                 .pool_max_idle_per_host(0)
                 .http1_only()
