@@ -1,1 +1,147 @@
-//! (being written)
+//! The HTTP front door: today the webhooks of forums, each no more than a hint to poll now.
+//!
+//! A webhook is believed in nothing but "look again". So it may be lost, repeated or late without harm, and it is
+//! answered at once: nothing here touches the store.
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, timeout};
+
+pub mod hint;
+mod server;
+mod signature;
+
+use hint::{Hint, HintSender, Report, Reports, Trouble};
+pub use server::serve;
+
+/// A longer webhook body is not read, in bytes. Discourse sends one topic or one post.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// For the whole body of a request.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Discourse's signature over the exact body: `sha256=` and lower-case hex.
+const SIGNATURE: HeaderName = HeaderName::from_static("x-discourse-event-signature");
+
+/// What the webhook endpoint knows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sources: Vec<(String, Option<SecretString>)>,
+    hints: HintSender,
+    reports: Reports,
+}
+
+impl Hooks {
+    /// `sources`: the name of each source that may have a webhook, with its secret. An empty secret counts as none,
+    /// because everybody could sign with it; without one nothing is acted on.
+    pub fn new(
+        sources: Vec<(String, Option<SecretString>)>,
+        hints: HintSender,
+        reports: tokio::sync::mpsc::Sender<Report>,
+    ) -> Self {
+        let sources = sources
+            .into_iter()
+            .map(|(name, secret)| (name, secret.filter(|secret| !secret.expose_secret().is_empty())))
+            .collect();
+        Self { inner: Arc::new(Inner { sources, hints, reports: Reports::new(reports) }) }
+    }
+
+    /// Judges one delivery. The answers are chosen for Discourse, which switches a hook off at 404 and 410 only.
+    fn receive(&self, source: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, &'static str) {
+        let report = |trouble| self.inner.reports.tell(source, trouble, Instant::now());
+        let Some((name, secret)) = self.inner.sources.iter().find(|(name, _)| name == source) else {
+            report(Trouble::UnknownSource);
+            return (StatusCode::ACCEPTED, "no source of this name: nothing is done\n");
+        };
+        let Some(secret) = secret else {
+            report(Trouble::NoSecret);
+            return (StatusCode::ACCEPTED, "this source has no webhook secret: nothing is done\n");
+        };
+        let mut signatures = headers.get_all(SIGNATURE).iter();
+        match (signatures.next(), signatures.next()) {
+            (Some(signature), None) if signature::verify(secret, body, signature.as_bytes()) => {}
+            (None, _) => {
+                report(Trouble::NoSignature);
+                return (StatusCode::FORBIDDEN, "the signature is missing\n");
+            }
+            (Some(_), _) => {
+                report(Trouble::WrongSignature);
+                return (StatusCode::FORBIDDEN, "the signature is wrong\n");
+            }
+        }
+        // From here on it is the forum that speaks. X-Discourse-Instance and the event headers are not signed, and
+        // are not read.
+        match hint::topic_of(body) {
+            hint::About::Nothing => (StatusCode::OK, "heard\n"),
+            hint::About::Topic(topic) => {
+                self.inner.hints.hint(Hint { source: name.clone(), topic });
+                (StatusCode::OK, "heard\n")
+            }
+        }
+    }
+}
+
+/// The routes: `POST /hooks/{source}`, and a line of plain text at `/`.
+pub fn router(state: Hooks) -> Router {
+    Router::new()
+        .route("/", get(async || concat!("Oyez ", env!("CARGO_PKG_VERSION"), " is listening.\n")))
+        // The bare path and deeper ones are unknown sources as well, and must not be answered with 404.
+        .route("/hooks", post(nameless))
+        .route("/hooks/", post(nameless))
+        .route("/hooks/{*source}", post(named))
+        .with_state(state)
+        .layer(axum::middleware::map_response(careful))
+}
+
+async fn nameless(State(hooks): State<Hooks>, headers: HeaderMap, body: Body) -> Response {
+    hook(&hooks, "", headers, body).await
+}
+
+async fn named(
+    State(hooks): State<Hooks>,
+    source: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // What is not UTF-8 is nobody's name.
+    hook(&hooks, source.as_deref().map_or("", |source| source), headers, body).await
+}
+
+async fn hook(hooks: &Hooks, source: &str, headers: HeaderMap, body: Body) -> Response {
+    // The body is read for unknown sources as well: closing while Discourse still sends would look like a failure.
+    let body = match timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body took too long\n").into_response(),
+    };
+    hooks.receive(source, &headers, &body).into_response()
+}
+
+/// Headers that every answer carries, unless it has its own.
+async fn careful(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;
