@@ -316,6 +316,13 @@ pub struct Delivery {
     /// When the first attempt was made; retries end `give-up` after it.
     #[serde(default)]
     pub first_attempt: Option<Timestamp>,
+    /// When the earliest request was claimed whose answer was lost and which nobody has accounted for yet. While it is
+    /// set the post may be out: only a repeat under the same key, a reading of the account's posts or a person ends it.
+    #[serde(default)]
+    pub lost: Option<Timestamp>,
+    /// When the account's posts were first read completely without finding the lost one; a second such reading counts.
+    #[serde(default)]
+    pub absent: Option<Timestamp>,
 }
 
 /// What is stored of an item's state. `publishing` and `done` are derived from the deliveries, see [`Item::state`].

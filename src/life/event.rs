@@ -1,0 +1,709 @@
+//! What happens to an item without a person: the last rows of `lifecycle.md` section 2, its clock, and the answers of
+//! platforms.
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::time::{later, settled_at};
+use super::{
+    Applied, Event, OUTAGE, Refused, Rules, Work, cancel, is_gone, is_stopped, may_leave, may_repeat, reads_the_same,
+    replace_post, says,
+};
+use crate::item::{Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
+use crate::outbox;
+use crate::platform::{Published, ReadBack, SendError};
+
+/// Longest error that is kept. In characters.
+const MAX_ERROR: usize = 500;
+
+/// Applies what happened.
+///
+/// # Errors
+/// It cannot have happened, or must not be believed, in this state (a claim before the window's end, a second claim):
+/// nothing is changed then.
+pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, Refused> {
+    let mut work = Work::new(item);
+    match event {
+        Event::Settle { posts } => settle(&mut work, posts, rules)?,
+        Event::Changed { origin, found, posts, verdict, at } => {
+            let change = Change { posts, verdict, at };
+            changed(&mut work, origin, *found, change, rules)?;
+        }
+        Event::GoneAt { origin, why } => gone(&mut work, origin, why, rules)?,
+        Event::BackAt { origin, found } => back(&mut work, origin, *found)?,
+        Event::Reachable => {
+            work.item.checked = Some(rules.now);
+            work.item.unreachable_since = None;
+        }
+        Event::Unreachable => work.item.unreachable_since = work.item.unreachable_since.or(Some(rules.now)),
+        Event::OutageGrace => match work.item.state() {
+            State::Settling | State::Held | State::Publishing => {
+                if work.has_queued() {
+                    work.grace(rules);
+                }
+            }
+            State::Known
+            | State::Done
+            | State::Vetoed
+            | State::Ignored
+            | State::Expired
+            | State::Withdrawn
+            | State::Duplicate => {}
+        },
+        Event::Expire => expire(&mut work, rules)?,
+        Event::Stale { could_leave } => stale(&mut work, could_leave, rules)?,
+        Event::Claimed { account, key } => claimed(&mut work, &account, key, rules)?,
+        Event::Outcome { account, result, jitter } => outcome(&mut work, &account, result, jitter, rules)?,
+        Event::LeftOver { account } => left_over(&mut work, &account)?,
+        Event::ReadBack { account, answer } => read_back(&mut work, &account, answer, rules)?,
+        Event::Retracted { account, result, jitter } => retracted(&mut work, &account, result, jitter, rules)?,
+        Event::Amended { account, result, jitter } => amended(&mut work, &account, result, jitter, rules)?,
+        Event::GiveUp { account } => give_up(&mut work, &account, rules)?,
+    }
+    Ok(work.done())
+}
+
+fn settle(work: &mut Work<'_>, posts: BTreeMap<String, Post>, rules: &Rules<'_>) -> Result<(), Refused> {
+    if work.item.phase != Phase::Settling {
+        return Err(Refused::new(format!("item {} {}: it cannot settle", work.item.number, says(&work.item))));
+    }
+    let settled =
+        work.item.settled.unwrap_or_else(|| settled_at(work.item.first_seen, work.item.last_change, rules.hold));
+    if rules.now < settled {
+        return Err(Refused::new(format!("item {} settles at {settled}", work.item.number)));
+    }
+    for (account, post) in posts {
+        // What a person wrote or approved was shown; it is not worded anew behind their back.
+        let shown =
+            work.item.posts.get(&account).is_some_and(|p| p.edited_by.is_some() || work.item.approval.is_some());
+        if !shown && work.item.deliveries.contains_key(&account) {
+            replace_post(&mut work.item, &account, post);
+        }
+    }
+    work.item.phase = Phase::Held;
+    work.item.settled = Some(settled);
+    // The window was promised at first sight and grows with each change; configuration edits since move nothing.
+    if work.item.window_end.is_none() {
+        work.grow_window(later(settled, rules.hold.window));
+    }
+    // Until this moment there was no text to look at (3.4).
+    if rules.now > later(settled, OUTAGE) {
+        work.grace(rules);
+    }
+    work.item.first_window_end = work.item.window_end;
+    work.note("held", None, "");
+    Ok(())
+}
+
+/// What comes with a change by the author.
+struct Change {
+    posts: BTreeMap<String, Post>,
+    verdict: Verdict,
+    at: Timestamp,
+}
+
+fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rules: &Rules<'_>) -> Result<(), Refused> {
+    origin_mut(&mut work.item, origin)?.found = found;
+    // A source's clock that runs ahead must not hold the settling open.
+    work.item.last_change = work.item.last_change.max(change.at.min(rules.now));
+    let stricter = change.verdict.verdict > work.item.verdict.verdict;
+    match work.item.state() {
+        State::Settling | State::Held | State::Publishing => {
+            if stricter && change.verdict.verdict == VerdictKind::Ignore {
+                follow_up(work);
+                ignore(work, change.verdict);
+                return Ok(());
+            }
+            adopt(work, change.verdict);
+            lapse(work);
+            follow_up(work);
+            reword(work, change.posts);
+            if work.item.phase == Phase::Settling {
+                let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
+                let settled = work.item.settled.map_or(settled, |before| before.max(settled));
+                work.item.settled = Some(settled);
+                work.grow_window(later(settled, rules.hold.window));
+                work.grace(rules);
+                work.item.first_window_end = work.item.window_end;
+            } else {
+                work.grace(rules);
+            }
+        }
+        State::Done => {
+            adopt(work, change.verdict);
+            lapse(work);
+            follow_up(work);
+            // A failed post may yet be sent by a person's word; then it is the new text.
+            reword(work, change.posts);
+        }
+        State::Vetoed | State::Withdrawn => {
+            // Nothing moves, but who reinstates it finds it as it is now.
+            adopt(work, change.verdict);
+            lapse(work);
+            follow_up(work);
+            reword(work, change.posts);
+        }
+        State::Ignored => {
+            let was = work.item.verdict.clone();
+            match change.verdict.verdict {
+                VerdictKind::Ignore => work.item.verdict = change.verdict,
+                VerdictKind::Hold | VerdictKind::Ask => {
+                    reconsider(work, was, change.verdict, change.posts, rules);
+                }
+            }
+        }
+        State::Known | State::Expired => {
+            lapse(work);
+            reword(work, change.posts);
+        }
+        State::Duplicate => {}
+    }
+    Ok(())
+}
+
+/// A verdict becomes stricter by itself, never looser without a person; the same one may give a new reason.
+fn adopt(work: &mut Work<'_>, verdict: Verdict) {
+    if verdict.verdict < work.item.verdict.verdict || verdict == work.item.verdict {
+        return;
+    }
+    if verdict.verdict > work.item.verdict.verdict {
+        work.note("verdict", None, because(&verdict));
+    }
+    work.item.verdict = verdict;
+}
+
+fn because(verdict: &Verdict) -> String {
+    verdict.because.clone().or_else(|| verdict.rule.clone()).unwrap_or_default()
+}
+
+/// A late rule caught it: what was not claimed stays here.
+fn ignore(work: &mut Work<'_>, verdict: Verdict) {
+    work.note("ignored", None, because(&verdict));
+    work.item.verdict = verdict;
+    lapse(work);
+    work.cancel_queued();
+    work.item.phase = Phase::Ignored;
+}
+
+/// The policy would let an ignored item through now. It comes to the desk with a full window, but it asks: a verdict
+/// never becomes looser without a person.
+fn reconsider(work: &mut Work<'_>, was: Verdict, verdict: Verdict, posts: BTreeMap<String, Post>, rules: &Rules<'_>) {
+    let reason = because(&was);
+    work.note("held", None, "the policy does not ignore it any more");
+    work.item.ask = Some(match reason.as_str() {
+        "" => "the policy ignored it until its author changed it".to_owned(),
+        reason => format!("the policy ignored it ({reason}) until its author changed it"),
+    });
+    work.item.verdict = verdict;
+    work.item.phase = Phase::Settling;
+    for delivery in work.item.deliveries.values_mut() {
+        if delivery.progress == Progress::Cancelled {
+            *delivery = Delivery::default();
+        }
+    }
+    lapse(work);
+    reword(work, posts);
+    work.item.settled = Some(rules.now);
+    work.grow_window(later(rules.now, rules.hold.window));
+    work.grace(rules);
+    work.item.first_window_end = work.item.window_end;
+    let worded = work.item.deliveries.keys().all(|account| work.item.posts.contains_key(account));
+    if worded {
+        work.item.phase = Phase::Held;
+    }
+}
+
+/// Approval is for the text that was shown.
+fn lapse(work: &mut Work<'_>) {
+    if let Some(approval) = work.item.approval.take() {
+        work.note("approval-lapsed", None, format!("{} had approved another text", approval.by));
+    }
+    for delivery in work.item.deliveries.values_mut() {
+        delivery.now = false;
+    }
+}
+
+/// What is out, or may be, does not follow by itself.
+fn follow_up(work: &mut Work<'_>) {
+    let number = work.item.number;
+    let out: Vec<String> = accounts(&work.item, |progress| matches!(progress, Progress::Sent { .. }));
+    for account in out {
+        let text = format!("the author changed it after it went out on {account}: `oyez amend {number}` follows");
+        work.alarm(Some(&account), text);
+    }
+}
+
+/// Puts the new posts in the place of those that may still leave. A team's edit stays, and asks.
+fn reword(work: &mut Work<'_>, posts: BTreeMap<String, Post>) {
+    for (account, post) in posts {
+        let Some(delivery) = work.item.deliveries.get(&account) else { continue };
+        let old = work.item.posts.get(&account);
+        match &delivery.progress {
+            Progress::Queued | Progress::Cancelled | Progress::Failed { .. } => {
+                if old.is_some_and(|old| old.edited_by.is_some()) {
+                    outdate(work, &account);
+                } else {
+                    replace_post(&mut work.item, &account, post);
+                }
+            }
+            // A request with the old text is, or may be, under way: a repeat must carry the same text, and the item is
+            // not what it was. So it is only read back, and should it not be out, a person chooses.
+            Progress::Sending { .. } | Progress::Unsure { .. } | Progress::Waiting { .. } => {
+                if old.is_some_and(|old| !reads_the_same(old, &post)) {
+                    outdate(work, &account);
+                }
+            }
+            Progress::Sent { .. } | Progress::Retracting { .. } | Progress::Retracted { .. } => {}
+        }
+    }
+}
+
+fn outdate(work: &mut Work<'_>, account: &str) {
+    if let Some(post) = work.item.posts.get_mut(account)
+        && !post.outdated_edit
+    {
+        post.outdated_edit = true;
+        work.note("asks", Some(account), "the author changed the item under this text");
+    }
+}
+
+fn gone(work: &mut Work<'_>, origin: usize, why: String, rules: &Rules<'_>) -> Result<(), Refused> {
+    let place = origin_mut(&mut work.item, origin)?;
+    if place.gone.is_some() {
+        return Ok(());
+    }
+    let source = place.source.clone();
+    place.gone = Some(Gone { at: rules.now, why: why.clone() });
+    work.note("gone", None, format!("{why} at {source}"));
+    if !is_gone(&work.item) {
+        return Ok(());
+    }
+    let number = work.item.number;
+    for account in accounts(&work.item, |progress| matches!(progress, Progress::Sent { .. })) {
+        let text = format!("{why} at its source after it went out on {account}: `oyez retract {number}` deletes it");
+        work.alarm(Some(&account), text);
+    }
+    match work.item.state() {
+        State::Settling
+        | State::Held
+        | State::Publishing
+        | State::Vetoed
+        | State::Known
+        | State::Ignored
+        | State::Expired => {
+            work.cancel_queued();
+            work.item.phase = Phase::Withdrawn { at: rules.now };
+            work.note("withdrawn", None, why);
+        }
+        // It stays done: the alarm says what there is to do. Amendments under way are off, they would publish again.
+        State::Done => work.cancel_queued(),
+        State::Withdrawn | State::Duplicate => {}
+    }
+    Ok(())
+}
+
+fn back(work: &mut Work<'_>, origin: usize, found: Found) -> Result<(), Refused> {
+    let place = origin_mut(&mut work.item, origin)?;
+    place.found = found;
+    if place.gone.take().is_none() {
+        return Ok(());
+    }
+    let source = place.source.clone();
+    work.note("back", None, format!("public again at {source}"));
+    if !matches!(work.item.phase, Phase::Withdrawn { .. }) {
+        return Ok(());
+    }
+    if work.item.window_end.is_none() {
+        // It never was on the desk: it is again what it was.
+        work.item.phase = match work.item.verdict.verdict {
+            VerdictKind::Ignore => Phase::Ignored,
+            VerdictKind::Hold | VerdictKind::Ask => Phase::Known,
+        };
+    } else {
+        let number = work.item.number;
+        work.alarm(None, format!("public again at {source}: `oyez reinstate {number}` puts it back on the desk"));
+    }
+    Ok(())
+}
+
+fn expire(work: &mut Work<'_>, rules: &Rules<'_>) -> Result<(), Refused> {
+    let number = work.item.number;
+    let at = expires_at(&work.item, rules.hold.ask_expires)
+        .ok_or_else(|| Refused::new(format!("item {number} asks nobody")))?;
+    if rules.now < at {
+        return Err(Refused::new(format!("item {number} expires at {at}")));
+    }
+    work.note("expired", None, "nobody answered");
+    let claimed = work.item.deliveries.values().any(|delivery| delivery.progress.was_claimed());
+    work.cancel_queued();
+    // What is half way out is no expired item: its rest is cancelled, the item ends as what was sent.
+    if !claimed {
+        work.item.phase = Phase::Expired;
+    }
+    Ok(())
+}
+
+/// When an ask that nobody answers ends; `None`: nothing of it asks.
+pub(crate) fn expires_at(item: &Item, ask_expires: std::time::Duration) -> Option<Timestamp> {
+    let queued = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
+    if item.phase != Phase::Held || !item.needs_approval() || !queued {
+        return None;
+    }
+    // A snooze says when somebody means to look again.
+    Some(later(item.window_end.max(item.snoozed)?, ask_expires))
+}
+
+fn stale(work: &mut Work<'_>, could_leave: Timestamp, rules: &Rules<'_>) -> Result<(), Refused> {
+    let number = work.item.number;
+    let at = stale_at(&work.item, rules.hold.stale)
+        .ok_or_else(|| Refused::new(format!("item {number} cannot become stale")))?;
+    if could_leave <= at {
+        return Err(Refused::new(format!("item {number} is stale only after {at}")));
+    }
+    work.item.ask = Some("it could leave only long after its window".to_owned());
+    work.note("asks", None, "it could leave only long after its window");
+    // The time to answer begins now.
+    work.grace(rules);
+    Ok(())
+}
+
+/// After which moment the item would leave stale; `None`: it cannot, or somebody said yes, or it asks already.
+pub(crate) fn stale_at(item: &Item, stale: Option<std::time::Duration>) -> Option<Timestamp> {
+    let queued = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
+    if item.phase != Phase::Held || !queued || item.ask.is_some() || item.approval.is_some() {
+        return None;
+    }
+    Some(later(item.first_window_end?, stale?))
+}
+
+fn claimed(work: &mut Work<'_>, account: &str, key: String, rules: &Rules<'_>) -> Result<(), Refused> {
+    let number = work.item.number;
+    let unsure = matches!(work.delivery(account)?.progress, Progress::Unsure { .. });
+    let gate = if unsure { may_repeat } else { may_leave };
+    gate(&work.item, account, rules.now)
+        .map_err(|why| Refused::new(format!("item {number} may not leave on {account}: {why}")))?;
+    let text = work.item.posts.get(account).map(|post| post.text.clone());
+    let delivery = work.delivery(account)?;
+    if delivery.key.as_ref().is_some_and(|own| *own != key) {
+        return Err(Refused::new(format!("item {number} has another key on {account}")));
+    }
+    delivery.key = Some(key);
+    delivery.key_since = delivery.key_since.or(Some(rules.now));
+    delivery.first_attempt = delivery.first_attempt.or(Some(rules.now));
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery.not_before = None;
+    delivery.sent_text = text;
+    // `lost` stays: until an answer says otherwise, the first request may have been taken.
+    delivery.progress = Progress::Sending { since: rules.now };
+    Ok(())
+}
+
+fn outcome(
+    work: &mut Work<'_>,
+    account: &str,
+    result: Result<Published, SendError>,
+    jitter: f64,
+    rules: &Rules<'_>,
+) -> Result<(), Refused> {
+    let delivery = work.delivery(account)?;
+    let Progress::Sending { since } = delivery.progress else {
+        return Err(no_claim(account, delivery));
+    };
+    let error = match result {
+        Ok(published) => {
+            sent(work, account, published, rules.now);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    delivery.error = Some(bounded(&error.to_string()));
+    let wait = outbox::back_off(delivery.attempts, retry_after(&error), jitter);
+    let lost = delivery.lost;
+    match (error, lost) {
+        (SendError::Unsure { .. }, _) => {
+            let since = lost.unwrap_or(since);
+            unsure(work, account, since);
+        }
+        // This request posted nothing, but the one before it may have: only reading tells, or the same key again.
+        (SendError::Retry { .. } | SendError::Refused { .. } | SendError::Locked { .. }, Some(since)) => {
+            unsure(work, account, since);
+            work.delivery(account)?.not_before = Some(later(rules.now, wait));
+        }
+        (SendError::Retry { .. }, None) => {
+            requeue(work, account, Some(later(rules.now, wait)))?;
+            let delivery = work.delivery(account)?;
+            if delivery.progress == Progress::Queued && outbox::given_up(delivery, rules.give_up, rules.now) {
+                fail(work, account, rules.now)?;
+            }
+        }
+        (SendError::Refused { reason }, None) => {
+            if is_stopped(&work.item) {
+                requeue(work, account, None)?;
+            } else {
+                work.note("failed", Some(account), bounded(&reason));
+                work.delivery(account)?.progress = Progress::Failed { at: rules.now };
+            }
+        }
+        (SendError::Locked { .. }, None) => {
+            // Nothing was posted and nothing is wrong with the post: the account is stopped, and the time it is stopped
+            // does not count against give-up.
+            requeue(work, account, None)?;
+            work.delivery(account)?.first_attempt = None;
+        }
+    }
+    Ok(())
+}
+
+fn retry_after(error: &SendError) -> Option<std::time::Duration> {
+    match error {
+        SendError::Retry { after, .. } => *after,
+        SendError::Refused { .. } | SendError::Locked { .. } | SendError::Unsure { .. } => None,
+    }
+}
+
+/// Back to the queue, if the item may still go out; else this was its end.
+fn requeue(work: &mut Work<'_>, account: &str, not_before: Option<Timestamp>) -> Result<(), Refused> {
+    let stopped = is_stopped(&work.item);
+    let delivery = work.delivery(account)?;
+    delivery.lost = None;
+    delivery.absent = None;
+    if stopped {
+        cancel(delivery);
+        work.note("cancelled", Some(account), "");
+    } else {
+        delivery.progress = Progress::Queued;
+        delivery.not_before = not_before;
+        work.note("queued", Some(account), "");
+    }
+    Ok(())
+}
+
+fn unsure(work: &mut Work<'_>, account: &str, since: Timestamp) {
+    if let Some(delivery) = work.item.deliveries.get_mut(account) {
+        delivery.progress = Progress::Unsure { since };
+        delivery.lost = Some(since);
+    }
+    work.note("unsure", Some(account), "");
+}
+
+fn sent(work: &mut Work<'_>, account: &str, published: Published, at: Timestamp) {
+    let stopped = is_stopped(&work.item);
+    let number = work.item.number;
+    if let Some(delivery) = work.item.deliveries.get_mut(account) {
+        delivery.progress = Progress::Sent { at, id: published.id, url: published.url.clone() };
+        delivery.error = None;
+        delivery.not_before = None;
+        delivery.lost = None;
+        delivery.absent = None;
+        delivery.now = false;
+    }
+    work.note("sent", Some(account), published.url.unwrap_or_default());
+    for warning in published.warnings {
+        work.note("warning", Some(account), bounded(&warning));
+    }
+    if stopped {
+        let text = format!("it went out on {account} before it was stopped: `oyez retract {number}` deletes it");
+        work.alarm(Some(account), text);
+    } else if let Some(post) = work.item.posts.get_mut(account)
+        && post.outdated_edit
+    {
+        // The author changed it while the request was under way.
+        post.outdated_edit = false;
+        follow_up(work);
+    }
+}
+
+fn left_over(work: &mut Work<'_>, account: &str) -> Result<(), Refused> {
+    let delivery = work.delivery(account)?;
+    let Progress::Sending { since } = delivery.progress else {
+        return Err(no_claim(account, delivery));
+    };
+    let since = delivery.lost.unwrap_or(since);
+    delivery.error = Some("the answer was lost: nobody knows yet whether it is out".to_owned());
+    unsure(work, account, since);
+    Ok(())
+}
+
+fn no_claim(account: &str, delivery: &Delivery) -> Refused {
+    Refused::new(format!("the delivery on {account} is {}: it has no open claim", delivery.progress.name()))
+}
+
+fn read_back(work: &mut Work<'_>, account: &str, answer: ReadBack, rules: &Rules<'_>) -> Result<(), Refused> {
+    let patience = rules.patience;
+    let delivery = work.delivery(account)?;
+    let Progress::Unsure { since } = delivery.progress else {
+        return Err(Refused::new(format!("the delivery on {account} is {}, not unsure", delivery.progress.name())));
+    };
+    match answer {
+        ReadBack::Found(published) => sent(work, account, published, since),
+        ReadBack::Absent => {
+            let counts_from = later(since, patience.absent_after);
+            match delivery.absent {
+                // Absent right after may only mean not there yet.
+                None if rules.now < counts_from => delivery.not_before = Some(counts_from),
+                None => {
+                    delivery.absent = Some(rules.now);
+                    delivery.not_before = Some(later(rules.now, patience.absent_gap));
+                }
+                Some(first) if rules.now < later(first, patience.absent_gap) => {}
+                // Two complete readings agree: it was never posted. It goes the way of any queued one, and keeps its
+                // key, so that even now a platform with a longer memory gives back the first.
+                Some(_) => {
+                    work.note("absent", Some(account), "two readings of the account's posts did not show it");
+                    requeue(work, account, None)?;
+                }
+            }
+        }
+        ReadBack::Undecided(reason) => {
+            delivery.absent = None;
+            delivery.error = Some(bounded(&reason));
+            delivery.not_before = Some(later(rules.now, outbox::next_reading(since, rules.now)));
+        }
+    }
+    Ok(())
+}
+
+fn retracted(
+    work: &mut Work<'_>,
+    account: &str,
+    result: Result<(), SendError>,
+    jitter: f64,
+    rules: &Rules<'_>,
+) -> Result<(), Refused> {
+    let delivery = work.delivery(account)?;
+    if !matches!(delivery.progress, Progress::Retracting { .. }) {
+        return Err(Refused::new(format!("the delivery on {account} is {}", delivery.progress.name())));
+    }
+    let Err(error) = result else {
+        delivery.progress = Progress::Retracted { at: rules.now };
+        delivery.error = None;
+        delivery.not_before = None;
+        work.note("retracted", Some(account), "");
+        return Ok(());
+    };
+    delivery.error = Some(bounded(&error.to_string()));
+    match error {
+        SendError::Refused { .. } => not_retracted(work, account),
+        // Deleting twice is deleting once, so a lost answer is asked again like any other.
+        SendError::Retry { .. } | SendError::Unsure { .. } | SendError::Locked { .. } => {
+            try_later(delivery, &error, jitter, rules.now);
+            if outbox::given_up(delivery, rules.give_up, rules.now) {
+                not_retracted(work, account);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// It is still out, and somebody has to know.
+fn not_retracted(work: &mut Work<'_>, account: &str) {
+    let Some(delivery) = work.item.deliveries.get_mut(account) else { return };
+    if let Progress::Retracting { sent_at, id, url, .. } = delivery.progress.clone() {
+        delivery.progress = Progress::Sent { at: sent_at, id, url };
+        delivery.not_before = None;
+        let why = delivery.error.clone().unwrap_or_default();
+        work.alarm(Some(account), format!("it could not be deleted on {account}: {why}"));
+    }
+}
+
+fn amended(
+    work: &mut Work<'_>,
+    account: &str,
+    result: Result<Published, SendError>,
+    jitter: f64,
+    rules: &Rules<'_>,
+) -> Result<(), Refused> {
+    let text = work.item.posts.get(account).map(|post| post.text.clone());
+    let delivery = work.delivery(account)?;
+    let Progress::Sent { id, url, .. } = &mut delivery.progress else {
+        return Err(Refused::new(format!("the delivery on {account} is {}", delivery.progress.name())));
+    };
+    let error = match result {
+        Ok(published) => {
+            *id = published.id.or(id.take());
+            *url = published.url.or(url.take());
+            delivery.amend = false;
+            delivery.error = None;
+            delivery.not_before = None;
+            delivery.sent_text = text;
+            work.note("amended", Some(account), "");
+            for warning in published.warnings {
+                work.note("warning", Some(account), bounded(&warning));
+            }
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    delivery.error = Some(bounded(&error.to_string()));
+    match error {
+        SendError::Refused { .. } => not_amended(work, account),
+        // Writing the same text twice is writing it once.
+        SendError::Retry { .. } | SendError::Unsure { .. } | SendError::Locked { .. } => {
+            try_later(delivery, &error, jitter, rules.now);
+            if outbox::given_up(delivery, rules.give_up, rules.now) {
+                not_amended(work, account);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn not_amended(work: &mut Work<'_>, account: &str) {
+    let Some(delivery) = work.item.deliveries.get_mut(account) else { return };
+    delivery.amend = false;
+    delivery.not_before = None;
+    let why = delivery.error.clone().unwrap_or_default();
+    work.alarm(Some(account), format!("it could not be amended on {account}: {why}"));
+}
+
+fn try_later(delivery: &mut Delivery, error: &SendError, jitter: f64, now: Timestamp) {
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery.first_attempt = delivery.first_attempt.or(Some(now));
+    delivery.not_before = Some(later(now, outbox::back_off(delivery.attempts, retry_after(error), jitter)));
+}
+
+fn give_up(work: &mut Work<'_>, account: &str, rules: &Rules<'_>) -> Result<(), Refused> {
+    let number = work.item.number;
+    let delivery = work.delivery(account)?;
+    if !outbox::given_up(delivery, rules.give_up, rules.now) {
+        return Err(Refused::new(format!("item {number} is still worth a try on {account}")));
+    }
+    match &delivery.progress {
+        Progress::Queued => fail(work, account, rules.now)?,
+        Progress::Retracting { .. } => not_retracted(work, account),
+        Progress::Sent { .. } if delivery.amend => not_amended(work, account),
+        other @ (Progress::Sent { .. }
+        | Progress::Sending { .. }
+        | Progress::Waiting { .. }
+        | Progress::Unsure { .. }
+        | Progress::Failed { .. }
+        | Progress::Cancelled
+        | Progress::Retracted { .. }) => {
+            return Err(Refused::new(format!("the delivery on {account} is {}", other.name())));
+        }
+    }
+    Ok(())
+}
+
+fn fail(work: &mut Work<'_>, account: &str, now: Timestamp) -> Result<(), Refused> {
+    let delivery = work.delivery(account)?;
+    delivery.progress = Progress::Failed { at: now };
+    delivery.not_before = None;
+    let error = delivery.error.clone().unwrap_or_default();
+    work.note("failed", Some(account), format!("given up: {error}"));
+    Ok(())
+}
+
+fn origin_mut(item: &mut Item, index: usize) -> Result<&mut Origin, Refused> {
+    let number = item.number;
+    item.origins.get_mut(index).ok_or_else(|| Refused::new(format!("item {number} has no origin {index}")))
+}
+
+fn accounts(item: &Item, which: impl Fn(&Progress) -> bool) -> Vec<String> {
+    item.deliveries.iter().filter(|(_, d)| which(&d.progress)).map(|(account, _)| account.clone()).collect()
+}
+
+/// What is stored of a foreign sentence.
+fn bounded(text: &str) -> String {
+    text.chars().take(MAX_ERROR).collect()
+}
