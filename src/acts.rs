@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::hold;
 use crate::item::{Item, Number, Progress};
-use crate::life::{self, Act, Rules};
+use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
 use crate::render::Templates;
 use crate::store::{Change, CommitError, Note, Store};
@@ -105,6 +105,22 @@ impl TeamAct {
     }
 }
 
+impl TeamAct {
+    /// What belongs in the journal beside the word: facts, no words of anybody's.
+    fn detail(&self) -> Value {
+        match self {
+            TeamAct::Veto | TeamAct::Approve { .. } | TeamAct::Reinstate | TeamAct::Retract => Value::Null,
+            TeamAct::Snooze { seconds } => json!({"seconds": seconds}),
+            TeamAct::Skip { account }
+            | TeamAct::Edit { account, .. }
+            | TeamAct::Reset { account }
+            | TeamAct::ResolveNotSent { account } => json!({"account": account}),
+            TeamAct::Amend { account, .. } => json!({"account": account}),
+            TeamAct::ResolveSent { account, url } => json!({"account": account, "url": url}),
+        }
+    }
+}
+
 /// Why a request came to nothing: for people, for scripts (`code` is the exit code), never with internals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -133,9 +149,9 @@ impl Failure {
     }
 }
 
-impl<E: Into<crate::store::StoreError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::failed(format!("the store cannot be used: {}", error.into()), None)
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::failed(format!("the store cannot be used: {error}"), None)
     }
 }
 
@@ -270,19 +286,22 @@ impl Desk {
                 now,
                 hold: hold::for_kind(&self.config.hold, &item.kind),
                 zone: &self.config.service.time_zone,
+                give_up: self.config.delivery.give_up,
+                patience: Patience::default(),
             };
-            let (life_act, text) = self.prepare(&item, act)?;
+            let (life_act, text) = self.prepare(&item, act, now)?;
             let applied = life::act(&item, &life_act, actor, &rules)
                 .map_err(|refused| Failure::failed(refused.why, refused.hint))?;
             if applied.changed {
-                let note = Note {
+                let mut entries = vec![Note {
                     text,
                     reason: reason.map(str::to_owned),
-                    detail: applied.detail.clone(),
+                    detail: act.detail(),
                     ..Note::new(now, Some(number), actor, act.name())
-                };
+                }];
+                entries.extend(crate::deliver::notes(&applied, now, number));
                 let change =
-                    Change { items: vec![applied.item.clone()], notes: vec![note], durable: true, ..Change::default() };
+                    Change { items: vec![applied.item.clone()], notes: entries, durable: true, ..Change::default() };
                 match self.store.commit(change) {
                     Ok(_) => {}
                     Err(CommitError::Conflict { .. }) => continue,
@@ -297,7 +316,7 @@ impl Desk {
                 object.insert("too_late".into(), json!(applied.too_late));
             }
             object.insert("changed".into(), json!(applied.changed));
-            let mut hints = applied.hints;
+            let mut hints = applied.warnings;
             if !self.is_served() && needs_service(&after) {
                 hints.push("no service is running: what needs the network is done when `oyez run` starts".into());
             }
@@ -308,21 +327,21 @@ impl Desk {
     }
 
     /// Makes the life's act of the team's: renders and measures what has to be rendered. Also the text for the journal.
-    fn prepare(&self, item: &Item, act: &TeamAct) -> Result<(Act, Option<String>), Failure> {
+    fn prepare(&self, item: &Item, act: &TeamAct, now: Timestamp) -> Result<(Act, Option<String>), Failure> {
         Ok(match act {
             TeamAct::Veto => (Act::Veto, None),
             TeamAct::Skip { account } => (Act::Skip { account: account.clone() }, None),
             TeamAct::Approve { now: false } => (Act::Approve, None),
-            TeamAct::Approve { now: true } => (Act::ApproveNow, None),
-            TeamAct::Snooze { seconds } => (Act::Snooze { by: Duration::from_secs(*seconds) }, None),
+            TeamAct::Approve { now: true } => (Act::ApproveNow { posts: self.all_worded(item)? }, None),
+            TeamAct::Snooze { seconds } => (Act::Snooze { until: now + Duration::from_secs(*seconds) }, None),
             TeamAct::Edit { account, text } => {
                 let post = self.edited(item, account, text)?;
-                (Act::Edit { account: account.clone(), post: Box::new(post) }, Some(text.clone()))
+                (Act::Edit { account: account.clone(), post }, Some(text.clone()))
             }
             TeamAct::Reset { account } => {
                 let post = self.worded(item, account)?;
                 let text = post.text.clone();
-                (Act::Reset { account: account.clone(), post: Box::new(post) }, Some(text))
+                (Act::Reset { account: account.clone(), post }, Some(text))
             }
             TeamAct::Reinstate => (Act::Reinstate { posts: self.all_worded(item)? }, None),
             TeamAct::Retract => (Act::Retract, None),
@@ -349,7 +368,8 @@ impl Desk {
                 (Act::Amend { posts }, text.clone())
             }
             TeamAct::ResolveSent { account, url } => {
-                (Act::ResolveSent { account: account.clone(), url: url.to_string() }, None)
+                let id = self.account(account).ok().and_then(|a| crate::platform::id_in_url(a.platform(), url));
+                (Act::ResolveSent { account: account.clone(), url: url.to_string(), id }, None)
             }
             TeamAct::ResolveNotSent { account } => (Act::ResolveNotSent { account: account.clone() }, None),
         })

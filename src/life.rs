@@ -5,6 +5,7 @@
 //! Nothing here sends, renders or reads: posts arrive already worded and measured.
 mod act;
 mod event;
+mod join;
 mod time;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,11 @@ use crate::platform::{Published, ReadBack, SendError};
 
 pub use act::act;
 pub use event::happen;
+pub use join::join;
 pub(crate) use event::{expires_at, stale_at};
 
-use time::{grace_end, later, settled_at};
+use crate::hold::{grace_end, settled_at};
+use time::later;
 
 /// An interruption of the service longer than this gives `grace` (`lifecycle.md` 3.4); so does a text that was worded
 /// longer than this after its item had settled, since nobody could have seen it before.

@@ -28,6 +28,8 @@ const AT_ONCE: usize = 8;
 const POLL_PATIENCE: Duration = Duration::from_secs(300);
 /// A pinned thing older than this that turns up late is an old notice, no news.
 const OLD_PINNED: Duration = Duration::from_secs(30 * 86_400);
+/// A thing that was published longer ago than this when it is first seen asks for an approval.
+const OLD_NEWS: Duration = Duration::from_secs(30 * 86_400);
 /// Things that could not be read when they were seen, kept per source until they can be.
 const MOST_PENDING: usize = 2_000;
 /// How often a decision is taken again when the item changed in between.
@@ -408,7 +410,7 @@ impl Poller {
                         self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX)
                     };
                     let number = item.number;
-                    let joined = life::join(&item, origin.clone(), &order);
+                    let joined = life::join(&item, origin.clone(), &watched.config.kind, &order);
                     let note = Note {
                         detail: json!({"source": watched.config.name, "url": origin.found.url}),
                         ..Note::new(now, Some(number), "oyez", "joined")
@@ -424,8 +426,16 @@ impl Poller {
                     let rules = self.rules(&watched.config.kind, now);
                     let accounts: Vec<String> =
                         self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
-                    let item =
-                        life::first_sighting(&watched.config.kind, origin.clone(), verdict.clone(), &accounts, &rules);
+                    let sight = life::Sight {
+                        number: 0,
+                        kind: watched.config.kind.clone(),
+                        origin: origin.clone(),
+                        verdict: verdict.clone(),
+                        accounts,
+                        known: false,
+                        ask: late_news(&origin.found, now),
+                    };
+                    let item = life::first_sighting(sight, &rules);
                     match verdict.verdict {
                         VerdictKind::Ignore => tally.ignored = 1,
                         VerdictKind::Hold | VerdictKind::Ask => tally.held = 1,
@@ -520,7 +530,10 @@ impl Poller {
                 },
                 Ok(Reread::Gone(why)) => Event::GoneAt { origin: index, why: why.clone() },
                 Ok(Reread::Unknown) => Event::Reachable,
-                Err(error) => Event::Unreachable { why: error.to_string() },
+                Err(error) => {
+                    tracing::debug!(item = number, "its origin cannot be read: {error}");
+                    Event::Unreachable
+                }
             };
             let happened = match life::happen(&item, event, &self.rules(&item.kind, now)) {
                 Ok(happened) => happened,
@@ -532,7 +545,7 @@ impl Poller {
             if !happened.changed {
                 return Ok(());
             }
-            let notes = happened.notes(now, number);
+            let notes = crate::deliver::notes(&happened, now, number);
             let durable = !notes.is_empty();
             match self.store.commit(Change { items: vec![happened.item], notes, durable, ..Change::default() }) {
                 Ok(_) => return Ok(()),
@@ -553,11 +566,21 @@ impl Poller {
             Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Withdrawn { .. }
             | Phase::Duplicate { .. } => Default::default(),
         };
-        Ok(Event::Changed { origin, found: Box::new(found.clone()), posts, problems, verdict, at: now })
+        for (account, problem) in &problems {
+            tracing::warn!(item = item.number, account, "no post: {problem}");
+        }
+        let at = found.changed.filter(|changed| *changed > item.last_change && *changed <= now).unwrap_or(now);
+        Ok(Event::Changed { origin, found: Box::new(found.clone()), posts, verdict, at })
     }
 
     fn rules<'a>(&'a self, kind: &str, now: Timestamp) -> Rules<'a> {
-        Rules { now, hold: hold::for_kind(&self.config.hold, kind), zone: &self.config.service.time_zone }
+        Rules {
+            now,
+            hold: hold::for_kind(&self.config.hold, kind),
+            zone: &self.config.service.time_zone,
+            give_up: self.config.delivery.give_up,
+            patience: life::Patience::default(),
+        }
     }
 
     fn store_change(&self, change: Change) -> Result<(), StoreError> {
@@ -587,6 +610,13 @@ impl Poller {
         }
         Ok(())
     }
+}
+
+/// A thing published long before it was first seen (moved here, made public late) is news, but a person should say so.
+fn late_news(found: &Found, now: Timestamp) -> Option<String> {
+    let published = found.published.filter(|published| *published < now - OLD_NEWS)?;
+    let days = now.duration_since(published).as_hours() / 24;
+    Some(format!("it was published {days} days before it was first seen here"))
 }
 
 /// Is it worth reading again when its list entry changes? `lifecycle.md` 2, "author changed it".

@@ -1,7 +1,8 @@
 //! What a person does: one function a row of `lifecycle.md` section 2, one arm a column.
 use jiff::Timestamp;
 
-use super::time::{grace_end, later};
+use super::time::later;
+use crate::hold::grace_end;
 use super::{Act, Applied, Refused, Rules, Work, cancel, is_gone, is_stopped, replace_post, says};
 use crate::item::{Approval, Delivery, Item, Phase, Post, Progress, State};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::time::{later, settled_at};
+use super::time::later;
+use crate::hold::settled_at;
 use super::{
     Applied, Event, OUTAGE, Refused, Rules, Work, cancel, is_gone, is_stopped, may_leave, may_repeat, reads_the_same,
     replace_post, says,
