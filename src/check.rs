@@ -2,7 +2,7 @@
 use serde::Serialize;
 
 use crate::app;
-use crate::config::Parsed;
+use crate::config::{Parsed, SourceSpec};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,6 +68,12 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
                 format!("no account takes its kind `{}`", source.kind),
                 Some("add the kind to an account's `kinds`"),
             ));
+        }
+    }
+    for source in &config.sources {
+        if let (SourceSpec::Discourse { webhook_secret: Some(_), .. }, Some(base)) = (&source.spec, &config.service.base_url) {
+            let hook = format!("{}/hooks/{}", base.as_str().trim_end_matches('/'), source.name);
+            findings.push(Finding::fine(format!("source {}", source.name), format!("the forum's webhook goes to {hook}")));
         }
     }
     match app::load_templates(config) {

@@ -125,6 +125,7 @@ impl Deliverer {
         }
         self.store.set_alive(self.clock.now())?;
         self.unlock().await?;
+        self.notice_quiet_accounts()?;
         let mut next = self.keep_up(&mut tally).await?;
         let items = self.store.active()?;
         let now = self.clock.now();
@@ -548,6 +549,32 @@ impl Deliverer {
                 tracing::warn!(account, "the account works again, as {who}");
                 self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })?;
             }
+        }
+        Ok(())
+    }
+
+    /// "Nothing went out on X for nine days while others did": said once a day while it is so.
+    fn notice_quiet_accounts(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if self.put_off("quiet accounts").is_some() {
+            return Ok(());
+        }
+        self.put_off_until("quiet accounts".to_owned(), now + Duration::from_secs(86_400));
+        let quiet_after = self.config.delivery.quiet_after;
+        let mut last = Vec::new();
+        for account in self.platforms.keys() {
+            if let Some(at) = self.store.account(account)?.last_sent {
+                last.push((account, at));
+            }
+        }
+        let Some(newest) = last.iter().map(|(_, at)| *at).max() else { return Ok(()) };
+        let silent = last.iter().filter(|(_, at)| *at + quiet_after < now && newest + quiet_after >= now);
+        for (account, at) in silent {
+            let days = now.duration_since(*at).as_hours() / 24;
+            let why = format!("nothing went out on {account} for {days} days while others did");
+            tracing::warn!(account, "{why}");
+            let note = Note { reason: Some(why), detail: json!({"account": account}), ..Note::new(now, None, "oyez", "account-quiet") };
+            self.commit(Change { notes: vec![note], ..Change::default() })?;
         }
         Ok(())
     }

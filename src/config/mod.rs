@@ -106,8 +106,6 @@ pub struct Service {
     pub socket: PathBuf,
     /// How people reach the desk; webhooks are at `{base_url}/hooks/{source}`.
     pub base_url: Option<Url>,
-    /// Whose forwarded headers are believed.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Goes into the User-Agent.
     pub contact: Option<String>,
     /// Quiet hours and calendar days are counted here.

@@ -462,7 +462,6 @@ impl<'a> Parser<'a> {
             listen,
             socket,
             base_url: table.url("base-url"),
-            trusted_proxies: table.nets("trusted-proxies"),
             contact: table.string("contact"),
             time_zone: table.zone("time-zone").unwrap_or(TimeZone::UTC),
         };

@@ -19,7 +19,6 @@ pub const SETTINGS: &[Setting] = &[
     setting("service.listen", "\"127.0.0.1:8080\""),
     setting("service.socket", "oyez.sock inside state"),
     setting("service.base-url", ""),
-    setting("service.trusted-proxies", "[]"),
     setting("service.contact", ""),
     setting("service.time-zone", "\"UTC\""),
     setting("network.allow-private", "[]"),
@@ -74,7 +73,7 @@ pub const SETTINGS: &[Setting] = &[
 /// Names that the written design gives to settings which a later version reads: an unknown key like any other, but the
 /// message can say so.
 pub const LATER: &[&str] = &[
-    "team", "matrix", "mail", "notice", "rota", "source.reply", "links", "account.handle", "account.app-password", "account.consumer-key", "account.consumer-secret",
+    "team", "matrix", "mail", "notice", "rota", "service.trusted-proxies", "source.reply", "links", "account.handle", "account.app-password", "account.consumer-key", "account.consumer-secret",
     "account.access-token", "account.access-secret", "account.client-id", "account.budget", "account.organization",
     "account.api-version", "account.homeserver", "account.room", "account.secret", "account.url", "account.to",
 ];
