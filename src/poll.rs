@@ -19,7 +19,7 @@ use crate::policy::{Fields, Policy};
 use crate::render::Templates;
 use crate::schedule;
 use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
-use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError};
+use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError, Which};
 use crate::wording;
 
 /// Sources asked at the same time; of one host only ever one.
@@ -440,7 +440,7 @@ impl Poller {
                         VerdictKind::Ignore => tally.ignored = 1,
                         VerdictKind::Hold | VerdictKind::Ask => tally.held = 1,
                     }
-                    let mut note = Note {
+                    let note = Note {
                         text: Some(origin.found.title.clone()),
                         detail: json!({
                             "source": watched.config.name,
@@ -449,9 +449,9 @@ impl Poller {
                             "because": verdict.because,
                             "settled": item.settled,
                         }),
+                        item: Some(Which::New(0)),
                         ..Note::new(now, None, "oyez", "seen")
                     };
-                    note.new_item = Some(0);
                     Change { items: vec![item], notes: vec![note], durable: true, ..Change::default() }
                 }
             };
