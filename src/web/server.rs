@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_life_ends() {
-        let (address, _stop, _) = start(Limits { life: 50 * MS, goodbye: 50 * MS, ..limits() }).await;
+        let (address, _stop, _) = start(Limits { life: 50 * MS, ..limits() }).await;
         assert_eq!(ask(address, b"").await, "");
         assert!(ask(address, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("slow"));
     }
