@@ -359,6 +359,18 @@ async fn writing_follows_no_redirect() {
 }
 
 #[tokio::test]
+async fn each_write_has_its_own_connection() {
+    let server =
+        Server::start("127.0.0.1", |_| Act::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())).await;
+    let http = http();
+    for contacts in 1..3 {
+        let answer = http.api().post(server.url("/")).body("x").send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), server.contacts()), (200, contacts));
+        answer.bytes().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn one_request_per_host_at_a_time() {
     let running = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
