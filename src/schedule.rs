@@ -106,11 +106,28 @@ pub struct Agenda {
 /// When a host's first source is due (or when the host was free again, if that was later), then who waits longer.
 type Rank = (Timestamp, u64);
 
+/// When a source is due, and whether a hint may change that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Then, or as soon as a hint comes.
+    At(Timestamp),
+    /// Then and not earlier, whatever is hinted: it failed, or asked to be left alone.
+    NotBefore(Timestamp),
+}
+
+impl Due {
+    fn time(self) -> Timestamp {
+        match self {
+            Due::At(at) | Due::NotBefore(at) => at,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     host: String,
     /// `None`: is being asked.
-    at: Option<Timestamp>,
+    due: Option<Due>,
     /// A hint came while it was being asked: ask again at once.
     again: bool,
 }
@@ -139,39 +156,39 @@ impl Host {
 impl Agenda {
     /// Puts a source on the agenda, or moves it. One that is being asked right now keeps its turn; [`Agenda::done`]
     /// decides then.
-    pub fn put(&mut self, source: &str, host: &str, at: Timestamp) {
+    pub fn put(&mut self, source: &str, host: &str, due: Due) {
         if let Some(entry) = self.sources.get(source) {
-            if entry.at.is_none() {
+            if entry.due.is_none() {
                 return;
             }
             self.remove(source);
         }
-        self.sources.insert(source.to_owned(), Entry { host: host.to_owned(), at: Some(at), again: false });
+        self.sources.insert(source.to_owned(), Entry { host: host.to_owned(), due: Some(due), again: false });
         self.change(host, |host| {
-            host.queue.insert((at, source.to_owned()));
+            host.queue.insert((due.time(), source.to_owned()));
         });
     }
 
     /// Takes a source off the agenda. If it is being asked, its host is free again.
     pub fn remove(&mut self, source: &str) {
         let Some(entry) = self.sources.remove(source) else { return };
-        self.change(&entry.host, |host| match entry.at {
-            Some(at) => {
-                host.queue.remove(&(at, source.to_owned()));
+        self.change(&entry.host, |host| match entry.due {
+            Some(due) => {
+                host.queue.remove(&(due.time(), source.to_owned()));
             }
             None => host.busy = false,
         });
     }
 
-    /// A hint: this source is due now. Returns whether it is on the agenda. A hint while it is being asked makes it due
-    /// again right after, because the answer may have been on its way already.
+    /// A hint: this source is due now, unless it must be left alone. Returns whether it is on the agenda. A hint while it
+    /// is being asked makes it due again right after, because the answer may have been on its way already.
     pub fn hurry(&mut self, source: &str, now: Timestamp) -> bool {
         let Some(entry) = self.sources.get_mut(source) else { return false };
         let host = entry.host.clone();
-        match entry.at {
+        match entry.due {
             None => entry.again = true,
-            Some(at) if at > now => self.put(source, &host, now),
-            Some(_) => {}
+            Some(Due::At(at)) if at > now => self.put(source, &host, Due::At(now)),
+            Some(Due::At(_) | Due::NotBefore(_)) => {}
         }
         true
     }
@@ -187,20 +204,23 @@ impl Agenda {
         });
         let (_, source) = taken.expect("a ready host has a source in its queue");
         let entry = self.sources.get_mut(&source).expect("what is queued is on the agenda");
-        entry.at = None;
+        entry.due = None;
         Some(source)
     }
 
-    /// A source was asked; it is due again at `next`, or now if a hint came meanwhile.
-    pub fn done(&mut self, source: &str, now: Timestamp, next: Timestamp) {
-        let Some(entry) = self.sources.get_mut(source).filter(|entry| entry.at.is_none()) else { return };
-        let at = if std::mem::take(&mut entry.again) { now } else { next };
-        entry.at = Some(at);
+    /// A source was asked; it is due again as said, or now if a hint came meanwhile.
+    pub fn done(&mut self, source: &str, now: Timestamp, next: Due) {
+        let Some(entry) = self.sources.get_mut(source).filter(|entry| entry.due.is_none()) else { return };
+        let due = match (next, std::mem::take(&mut entry.again)) {
+            (Due::At(_), true) => Due::At(now),
+            (Due::At(_), false) | (Due::NotBefore(_), _) => next,
+        };
+        entry.due = Some(due);
         let host = entry.host.clone();
         self.turns += 1;
         let turn = self.turns;
         self.change(&host, |host| {
-            host.queue.insert((at, source.to_owned()));
+            host.queue.insert((due.time(), source.to_owned()));
             host.busy = false;
             host.freed = Some((now, turn));
         });
@@ -341,28 +361,28 @@ mod tests {
     #[test]
     fn one_at_a_time_per_host() {
         let mut agenda = Agenda::default();
-        agenda.put("a1", "a", at(0));
-        agenda.put("a2", "a", at(1));
-        agenda.put("b1", "b", at(2));
+        agenda.put("a1", "a", Due::At(at(0)));
+        agenda.put("a2", "a", Due::At(at(1)));
+        agenda.put("b1", "b", Due::At(at(2)));
         assert_eq!((agenda.take(at(0)), agenda.take(at(1)), agenda.next()), (Some("a1".into()), None, Some(at(2))));
         assert_eq!((agenda.take(at(2)), agenda.take(at(2)), agenda.next()), (Some("b1".into()), None, None));
-        agenda.done("a1", at(3), at(100));
+        agenda.done("a1", at(3), Due::At(at(100)));
         assert_eq!((agenda.take(at(3)), agenda.take(at(3))), (Some("a2".into()), None));
-        agenda.done("a2", at(4), at(101));
-        agenda.done("b1", at(4), at(102));
+        agenda.done("a2", at(4), Due::At(at(101)));
+        agenda.done("b1", at(4), Due::At(at(102)));
         assert_eq!((agenda.take(at(99)), agenda.next()), (None, Some(at(100))));
     }
 
     #[test]
     fn a_host_with_much_to_ask_does_not_starve_the_others() {
         let mut agenda = Agenda::default();
-        (0..100).for_each(|i| agenda.put(&format!("a{i}"), "a", at(0)));
-        agenda.put("b", "b", at(5));
-        agenda.put("c", "c", at(5));
+        (0..100).for_each(|i| agenda.put(&format!("a{i}"), "a", Due::At(at(0))));
+        agenda.put("b", "b", Due::At(at(5)));
+        agenda.put("c", "c", Due::At(at(5)));
         let mut order = Vec::new();
         for _ in 0..4 {
             let source = agenda.take(at(10)).unwrap();
-            agenda.done(&source, at(10), at(1_000));
+            agenda.done(&source, at(10), Due::At(at(1_000)));
             order.push(source);
         }
         assert_eq!(order, ["a0", "b", "c", "a1"]);
@@ -371,24 +391,39 @@ mod tests {
     #[test]
     fn hints_and_changes() {
         let mut agenda = Agenda::default();
-        agenda.put("a", "h", at(100));
+        agenda.put("a", "h", Due::At(at(100)));
         assert!(agenda.hurry("a", at(1)) && !agenda.hurry("x", at(1)));
         assert_eq!(agenda.take(at(1)), Some("a".into()));
-        agenda.put("a", "h", at(50));
+        agenda.put("a", "h", Due::At(at(50)));
         assert_eq!(agenda.take(at(60)), None, "it is being asked");
         assert!(agenda.hurry("a", at(2)));
-        agenda.done("a", at(3), at(100));
+        agenda.done("a", at(3), Due::At(at(100)));
         assert_eq!(agenda.take(at(3)), Some("a".into()), "the hint came while it was asked");
-        agenda.done("a", at(4), at(100));
+        agenda.done("a", at(4), Due::At(at(100)));
         assert_eq!((agenda.take(at(99)), agenda.len()), (None, 1));
         assert_eq!(agenda.take(at(100)), Some("a".into()));
-        agenda.put("b", "h", at(0));
+        agenda.put("b", "h", Due::At(at(0)));
         agenda.remove("a");
-        agenda.done("a", at(101), at(200));
+        agenda.done("a", at(101), Due::At(at(200)));
         assert_eq!((agenda.take(at(101)), agenda.len()), (Some("b".into()), 1));
         agenda.remove("b");
         agenda.remove("b");
         assert!(agenda.is_empty() && agenda.hosts.is_empty() && agenda.ready.is_empty());
+    }
+
+    #[test]
+    fn a_hint_does_not_shorten_a_back_off() {
+        let mut agenda = Agenda::default();
+        agenda.put("a", "h", Due::NotBefore(at(100)));
+        assert!(agenda.hurry("a", at(1)));
+        assert_eq!(agenda.take(at(99)), None);
+        assert_eq!(agenda.take(at(100)), Some("a".into()));
+        agenda.hurry("a", at(101));
+        agenda.done("a", at(102), Due::NotBefore(at(200)));
+        assert_eq!(agenda.take(at(199)), None);
+        assert_eq!(agenda.take(at(200)), Some("a".into()));
+        agenda.done("a", at(201), Due::At(at(300)));
+        assert_eq!(agenda.take(at(202)), None, "the old hint is spent");
     }
 
     proptest! {
@@ -403,12 +438,12 @@ mod tests {
                 let (source, host) = (format!("s{number}"), format!("h{}", number % 3));
                 match step {
                     0 if !busy.values().any(|s| *s == source) => {
-                        agenda.put(&source, &host, at(amount));
+                        agenda.put(&source, &host, Due::At(at(amount)));
                         due.insert(source, at(amount));
                     }
                     1 => if busy.get(&host).is_some_and(|s| *s == source) {
                         busy.remove(&host);
-                        agenda.done(&source, at(clock), at(clock + amount));
+                        agenda.done(&source, at(clock), Due::At(at(clock + amount)));
                         due.insert(source, at(clock + amount));
                     },
                     2 => {
@@ -441,10 +476,10 @@ mod tests {
     #[test]
     fn thousands_of_sources_take_no_time() {
         let mut agenda = Agenda::default();
-        (0..20_000).for_each(|i| agenda.put(&format!("s{i}"), &format!("h{}", i % 500), at(i)));
+        (0..20_000).for_each(|i| agenda.put(&format!("s{i}"), &format!("h{}", i % 500), Due::At(at(i))));
         let mut asked = 0;
         while let Some(source) = agenda.take(at(20_000)) {
-            agenda.done(&source, at(20_000), at(40_000));
+            agenda.done(&source, at(20_000), Due::At(at(40_000)));
             asked += 1;
         }
         assert_eq!((asked, agenda.next()), (20_000, Some(at(40_000))));

@@ -17,6 +17,8 @@ enum Act {
     Send(Vec<u8>),
     /// Sends these bytes, then nothing, and keeps the line open.
     Stall(Vec<u8>),
+    /// Sends these bytes, then one more every now and then, for ever.
+    Drip(Vec<u8>),
 }
 
 fn say(text: impl Into<String>) -> Act {
@@ -89,6 +91,12 @@ async fn serve(mut stream: TcpStream, heads: Arc<Mutex<Vec<String>>>, act: Arc<i
         Act::Stall(bytes) => {
             let _ = stream.write_all(&bytes).await;
             std::future::pending::<()>().await;
+        }
+        Act::Drip(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 20).await;
+            }
         }
     }
 }
@@ -325,7 +333,7 @@ async fn what_was_not_sent_is_known_exactly() {
         _ => Act::Send(Vec::new()),
     })
     .await;
-    let http = Http::new(&network(&[], SHORT), None).unwrap();
+    let http = Http::new(&network(&[], Duration::from_secs(1)), None).unwrap();
     let post = async |url: Url| HttpError::from(http.api().post(url).body("x").send().await.unwrap_err());
     assert!(matches!(post(nobody.clone()).await, HttpError::NotSent(_)));
     let tls: Url = nobody.as_str().replace("http:", "https:").parse::<Url>().unwrap().join("/?secret").unwrap();
@@ -348,6 +356,18 @@ async fn writing_follows_no_redirect() {
     let server = Server::start("127.0.0.1", move |_| to(307, &there)).await;
     let answer = http().api().post(server.url("/")).body("x").send().await.unwrap();
     assert_eq!((answer.status().as_u16(), other.contacts()), (307, 0));
+}
+
+#[tokio::test]
+async fn each_write_has_its_own_connection() {
+    let server =
+        Server::start("127.0.0.1", |_| Act::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())).await;
+    let http = http();
+    for contacts in 1..3 {
+        let answer = http.api().post(server.url("/")).body("x").send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), server.contacts()), (200, contacts));
+        answer.bytes().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -506,12 +526,14 @@ async fn a_slow_server_costs_bounded_time() {
     let server = Server::start("127.0.0.1", |path| match path {
         "/head" => Act::Stall(b"HTTP/1.1 200 O".to_vec()),
         "/body" => Act::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx".to_vec()),
+        "/drip-head" => Act::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec()),
+        "/drip-body" => Act::Drip(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
         _ => Act::Stall(Vec::new()),
     })
     .await;
     let http = Http::new(&network(&["127.0.0.1/32"], SHORT), None).unwrap();
     let started = Instant::now();
-    for path in ["/head", "/body", "/nothing"] {
+    for path in ["/head", "/body", "/nothing", "/drip-head", "/drip-body"] {
         http.get_guarded(&server.url(path), 100).await.unwrap_err();
         http.get(&server.url(path), Get::default(), now()).await.unwrap_err();
     }

@@ -129,6 +129,7 @@ mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
+    use tokio::time::Instant;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -168,21 +169,25 @@ mod tests {
         let (address, _stop, _) = start(Limits { connections: 1, head: 50 * MS, ..limits() }).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(b"GET / HTT").await.unwrap();
+        let started = Instant::now();
         let answer = ask(address, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(started.elapsed() < limits().life, "it was not the head's limit that made room");
     }
 
     #[tokio::test]
     async fn an_idle_connection_is_cut() {
         let (address, _stop, _) = start(Limits { head: 50 * MS, ..limits() }).await;
+        let started = Instant::now();
         let answer = ask(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(answer.ends_with("hi"), "{answer}");
         assert_eq!(ask(address, b"").await, "");
+        assert!(started.elapsed() < limits().life, "it was not the idle limit that cut it");
     }
 
     #[tokio::test]
     async fn a_long_life_ends() {
-        let (address, _stop, _) = start(Limits { life: 50 * MS, goodbye: 50 * MS, ..limits() }).await;
+        let (address, _stop, _) = start(Limits { life: 50 * MS, ..limits() }).await;
         assert_eq!(ask(address, b"").await, "");
         assert!(ask(address, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("slow"));
     }
