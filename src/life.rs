@@ -7,6 +7,9 @@ mod act;
 mod event;
 mod time;
 
+#[cfg(test)]
+mod cells;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
