@@ -9,6 +9,8 @@ mod time;
 
 #[cfg(test)]
 mod cells;
+#[cfg(test)]
+mod model;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
