@@ -8,6 +8,11 @@ mod event;
 mod join;
 mod time;
 
+#[cfg(test)]
+mod cells;
+#[cfg(test)]
+mod model;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
