@@ -17,6 +17,7 @@
 //! ```
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::HoldSettings;
@@ -30,6 +31,9 @@ mod worked_examples;
 pub use forecast::{Forecast, Leaving, Waiting, forecast};
 pub use pacing::{Counted, Limit, Pacing, for_kind, pacing, slot};
 pub use quiet::{HORIZON, QuietAlways, check_quiet, grace_end, is_quiet, next_waking};
+
+/// When Oyez was away for longer than this, what it holds gets [`with_grace`] (`lifecycle.md` 3.4).
+pub const OUTAGE: Duration = Duration::from_secs(10 * 60);
 
 /// How far the wall clock may be off the `Date` headers of polled sources after a start (`lifecycle.md` 3.9).
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -48,6 +52,13 @@ pub fn settled_at(first_seen: Timestamp, last_change: Timestamp, settings: &Hold
 /// (`lifecycle.md` 3.2). It is worked out once and stored, so that a changed configuration moves no window.
 pub fn window_end(settled: Timestamp, window: Duration) -> Timestamp {
     later(settled, window)
+}
+
+/// The window's end after something that nobody could have seen coming: a change by the author, a reinstatement, an
+/// outage of Oyez of over [`OUTAGE`] (`lifecycle.md` 3.4). `grace` runs from `now`, outside quiet hours; what is left of
+/// the window is never shortened. A team member's edit is none of these.
+pub fn with_grace(window_end: Timestamp, now: Timestamp, settings: &HoldSettings, zone: &TimeZone) -> Timestamp {
+    window_end.max(grace_end(now, settings.grace, &settings.quiet_hours, zone))
 }
 
 /// From when on an item may take a slot (`lifecycle.md` 3.3). `wait_for_mirror` is `None` where there is nothing to wait
@@ -105,7 +116,7 @@ pub fn trust(wall: Timestamp, last_journal: Option<Timestamp>, skews: &[SignedDu
     if median.unsigned_abs() <= TOLERANCE {
         Ok(())
     } else if median.is_negative() {
-        Err(Distrust::Fast(median.checked_abs().unwrap_or(SignedDuration::MAX)))
+        Err(Distrust::Fast(median.checked_neg().unwrap_or(SignedDuration::MAX)))
     } else {
         Err(Distrust::Slow(median))
     }
@@ -223,6 +234,7 @@ mod tests {
             let settled = settled_at(seen, changed, &settings);
             prop_assert!(settled >= seen && settled <= later(seen, settings.settle_at_most));
             let end = window_end(settled, Duration::from_secs(window));
+            prop_assert!(with_grace(end, changed, &settings, &TimeZone::UTC) >= end);
             prop_assert!(ready(end, seen, mirror.map(Duration::from_secs)) >= later(seen, Duration::from_secs(window)));
         }
     }

@@ -191,7 +191,10 @@ fn example_b_the_next_ordinary_post_keeps_its_distance() {
     let day = |time: &str| at(&format!("2026-11-07T{time}"));
     let ordinary = waiting(50, "announcement", day("10:30"));
     let history = [counted("security", day("10:15"))];
-    assert_eq!(slots_of(&hold, day("10:15"), &[ordinary.clone()], &history), [(50, "Sat 2026-11-07 12:15".to_owned())]);
+    assert_eq!(
+        slots_of(&hold, day("10:15"), std::slice::from_ref(&ordinary), &history),
+        [(50, "Sat 2026-11-07 12:15".to_owned())]
+    );
     // And it counts into the day's three.
     let history = ["08:00", "08:01", "08:02"].map(|time| counted("security", day(time)));
     assert_eq!(slots_of(&hold, day("10:15"), &[ordinary], &history), [(50, "Sun 2026-11-08 08:00".to_owned())]);
@@ -216,8 +219,7 @@ fn example_c_weekend() {
 
     // Edited Sunday 23:00 as well.
     let edited = at("2026-11-15T23:00");
-    let grace = grace_end(edited, hold.base.grace, &hold.base.quiet_hours, &zone());
-    let item = Waiting { ready: end.max(grace), ..item };
+    let item = Waiting { ready: with_grace(end, edited, &hold.base, &zone()), ..item };
     assert_eq!(slots_of(&hold, edited, &[item], &[]), [(7, "Mon 2026-11-16 09:00".to_owned())]);
 }
 
