@@ -35,7 +35,8 @@ pub fn recognise(bytes: &[u8], file_name: Option<&str>) -> Result<Vec<Found>, St
         },
         Some(_) => {
             let looks_json = file_name.is_some_and(|name| name.to_ascii_lowercase().ends_with(".json"));
-            let known = "Oyez knows topics and lists of Discourse, feeds, events of media.ccc.de and videos of PeerTube";
+            let known =
+                "Oyez knows topics and lists of Discourse, feeds, events of media.ccc.de and videos of PeerTube";
             xml(bytes).map_err(|reason| {
                 let meant = if looks_json { ", though it is named as JSON" } else { "" };
                 format!("not a document Oyez knows{meant}: {reason} ({known})")
@@ -59,7 +60,9 @@ fn xml(bytes: &[u8]) -> Result<Vec<Found>, String> {
 /// A feed of entries none of which can be announced is told with the reason, not as an empty one.
 fn announced(feed: feed::ParsedFeed) -> Result<Vec<Found>, String> {
     match feed.skipped.first() {
-        Some(reason) if feed.entries.is_empty() => Err(format!("a feed without an entry that can be announced: {reason}")),
+        Some(reason) if feed.entries.is_empty() => {
+            Err(format!("a feed without an entry that can be announced: {reason}"))
+        }
         Some(_) | None => Ok(feed.entries.into_iter().map(|e| e.found).collect()),
     }
 }
@@ -102,7 +105,12 @@ fn json(value: &Value, body: &[u8]) -> Result<Vec<Found>, String> {
         if data.is_empty() {
             return Ok(Vec::new());
         }
-        if data.iter().any(|v| v.get("uuid").is_some() && v.get("name").is_some() && v.get("privacy").is_some() && v.get("duration").is_some()) {
+        if data.iter().any(|v| {
+            v.get("uuid").is_some()
+                && v.get("name").is_some()
+                && v.get("privacy").is_some()
+                && v.get("duration").is_some()
+        }) {
             return peertube::parse_list(body, &instance_of(&data[0])).map(|videos| videos.found);
         }
     } else if has("uuid") && has("name") && has("privacy") && has("duration") {
@@ -112,7 +120,8 @@ fn json(value: &Value, body: &[u8]) -> Result<Vec<Found>, String> {
             Reread::Unknown => Ok(Vec::new()),
         };
     }
-    let keys: Vec<String> = root.keys().take(8).map(|k| format!("`{}`", k.chars().take(40).collect::<String>())).collect();
+    let keys: Vec<String> =
+        root.keys().take(8).map(|k| format!("`{}`", k.chars().take(40).collect::<String>())).collect();
     Err(format!("not a document Oyez knows: JSON with keys {}", keys.join(", ")))
 }
 
@@ -170,8 +179,10 @@ mod stand_in {
         let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         let mut found = of_list(&value, base).ok_or("a topic without an id or a title")?;
         let first = value.pointer("/post_stream/posts").and_then(Value::as_array);
-        let first = first.and_then(|posts| posts.iter().find(|p| p.get("post_number").and_then(Value::as_u64) == Some(1)));
-        let cooked = first.and_then(|p| p.get("cooked")).and_then(Value::as_str).ok_or("a topic without its first post")?;
+        let first =
+            first.and_then(|posts| posts.iter().find(|p| p.get("post_number").and_then(Value::as_u64) == Some(1)));
+        let cooked =
+            first.and_then(|p| p.get("cooked")).and_then(Value::as_str).ok_or("a topic without its first post")?;
         let body = crate::text::from_html(cooked, base);
         (found.text, found.links, found.images) = (body.text, body.links, body.images);
         Ok(found)
@@ -240,9 +251,15 @@ mod tests {
         );
         check(
             include_bytes!("../../tests/fixtures/peertube/list.json"),
-            &["peertube:tube.example/9c9de5e8-0a1e-484a-b099-e80766180a6d", "peertube:far.example/076fdbf7-5a70-4edc-87c6-cead149ed848"],
+            &[
+                "peertube:tube.example/9c9de5e8-0a1e-484a-b099-e80766180a6d",
+                "peertube:far.example/076fdbf7-5a70-4edc-87c6-cead149ed848",
+            ],
         );
-        check(include_bytes!("../../tests/fixtures/youtube/channel.xml"), &["youtube:AAAAAAAAAA1", "youtube:AAAAAAAAAA2"]);
+        check(
+            include_bytes!("../../tests/fixtures/youtube/channel.xml"),
+            &["youtube:AAAAAAAAAA1", "youtube:AAAAAAAAAA2"],
+        );
         check(b"{\"version\":\"https://jsonfeed.org/version/1\",\"title\":\"x\",\"items\":[]}", &[]);
         check(b"{\"total\":0,\"data\":[]}", &[]);
     }
@@ -283,7 +300,12 @@ mod tests {
                     count.1 += found.len();
                     for f in found {
                         assert!(!f.key.is_empty() && !f.title.is_empty(), "{}: {f:?}", path.display());
-                        assert!(f.url.starts_with("http://") || f.url.starts_with("https://"), "{}: {}", path.display(), f.url);
+                        assert!(
+                            f.url.starts_with("http://") || f.url.starts_with("https://"),
+                            "{}: {}",
+                            path.display(),
+                            f.url
+                        );
                     }
                 }
                 Err(reason) => {

@@ -22,7 +22,7 @@ use serde_json::Value;
 use url::Url;
 
 pub(crate) use self::entry::looks_like_html;
-use self::outline::{Extra, Outline};
+use self::outline::{Extra, Keep, Outline};
 use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 use crate::http::{Get, Http, Validators};
 use crate::item::Found;
@@ -132,8 +132,8 @@ fn read_xml(text: &str, outline: Outline, base: &Url) -> Result<Read, String> {
     model.entries.clear();
     let mut entries = Vec::new();
     for at in 0..outline.entries.len() {
-        let attempt = |authors| with_feed_rs(&outline.alone(text, at, authors), base).map(|m| m.entries.into_iter().next());
-        match attempt(true).or_else(|_| attempt(false)) {
+        let attempt = |keep| with_feed_rs(&outline.alone(text, at, keep), base).map(|m| m.entries.into_iter().next());
+        match attempt(Keep::All).or_else(|_| attempt(Keep::NoAuthors)).or_else(|_| attempt(Keep::Essence)) {
             Ok(Some(entry)) => entries.push((entry, outline.entries[at].clone())),
             Ok(None) => skipped.push(format!("entry {} could not be read", at + 1)),
             Err(reason) => skipped.push(format!("entry {} could not be read: {reason}", at + 1)),
@@ -192,7 +192,11 @@ fn assemble(read: Read, base: &Url) -> ParsedFeed {
     let home = entry::home(&model, base);
     let peertube = is_peertube(&model, base);
     let contact = contact(base, home.as_ref(), &outline, peertube);
-    let title = model.title.as_ref().map(|t| crate::text::one_line(&crate::text::title_from_html(&t.content))).unwrap_or_default();
+    let title = model
+        .title
+        .as_ref()
+        .map(|t| crate::text::one_line(&crate::text::title_from_html(&t.content)))
+        .unwrap_or_default();
     for (entry, extra) in &mut entries {
         if extra.id.is_none() && !entry.id.trim().is_empty() {
             extra.id = Some(entry.id.trim().to_owned());
@@ -257,7 +261,8 @@ fn contact(base: &Url, home: Option<&Url>, outline: &Outline, peertube: bool) ->
             // `UU…` is the list of all uploads: the channel itself. `UULF…`, `UUSH…` and `UULV…` are parts of it, so
             // going from one of them to the channel is first contact again.
             let uploads = playlist.strip_prefix("UU").filter(|rest| rest.len() == 22);
-            return uploads.map_or_else(|| format!("youtube:playlist/{playlist}"), |rest| format!("youtube:channel/UC{rest}"));
+            return uploads
+                .map_or_else(|| format!("youtube:playlist/{playlist}"), |rest| format!("youtube:channel/UC{rest}"));
         }
     }
     // `?user=Name`, a saved document, a proxy: the document says which channel it is.
@@ -374,7 +379,9 @@ impl Feed {
     }
 
     fn is_youtube(&self) -> bool {
-        entry::is_youtube(&self.host) || self.url.path() == "/feeds/videos.xml" && self.url.query().is_some_and(|q| q.contains("channel_id=") || q.contains("playlist_id="))
+        entry::is_youtube(&self.host)
+            || self.url.path() == "/feeds/videos.xml"
+                && self.url.query().is_some_and(|q| q.contains("channel_id=") || q.contains("playlist_id="))
     }
 
     /// An answer that should have been a feed, as one.
@@ -443,9 +450,8 @@ fn gap(feed: &ParsedFeed, sightings: &[Sighting], last_entries: usize, context: 
     let capped = feed.contact.starts_with("youtube:") && shown >= YOUTUBE_CAP;
     let full = capped || (last_entries > 0 && shown >= last_entries);
     let all_new = !sightings.is_empty() && !sightings.iter().any(known);
-    ((context.contacted)(&feed.contact) && full && all_new).then(|| {
-        format!("all {shown} entries of {} are new: older ones may have been missed", feed.contact)
-    })
+    ((context.contacted)(&feed.contact) && full && all_new)
+        .then(|| format!("all {shown} entries of {} are new: older ones may have been missed", feed.contact))
 }
 
 #[async_trait]

@@ -102,10 +102,38 @@ pub fn contact(host: &str, acronym: &str) -> String {
 /// ISO 639-1 of what voctoweb writes: ISO 639-2/3, or several for a mixed talk, which is none.
 fn language(code: &str) -> Option<&'static str> {
     const CODES: [(&str, &str); 32] = [
-        ("eng", "en"), ("deu", "de"), ("ger", "de"), ("gsw", "de"), ("fra", "fr"), ("fre", "fr"), ("spa", "es"), ("ita", "it"),
-        ("por", "pt"), ("nld", "nl"), ("dut", "nl"), ("pol", "pl"), ("ces", "cs"), ("cze", "cs"), ("rus", "ru"), ("ukr", "uk"),
-        ("jpn", "ja"), ("zho", "zh"), ("chi", "zh"), ("kor", "ko"), ("ara", "ar"), ("tur", "tr"), ("swe", "sv"), ("dan", "da"),
-        ("nor", "no"), ("fin", "fi"), ("hun", "hu"), ("ell", "el"), ("gre", "el"), ("hrv", "hr"), ("slv", "sl"), ("sqi", "sq"),
+        ("eng", "en"),
+        ("deu", "de"),
+        ("ger", "de"),
+        ("gsw", "de"),
+        ("fra", "fr"),
+        ("fre", "fr"),
+        ("spa", "es"),
+        ("ita", "it"),
+        ("por", "pt"),
+        ("nld", "nl"),
+        ("dut", "nl"),
+        ("pol", "pl"),
+        ("ces", "cs"),
+        ("cze", "cs"),
+        ("rus", "ru"),
+        ("ukr", "uk"),
+        ("jpn", "ja"),
+        ("zho", "zh"),
+        ("chi", "zh"),
+        ("kor", "ko"),
+        ("ara", "ar"),
+        ("tur", "tr"),
+        ("swe", "sv"),
+        ("dan", "da"),
+        ("nor", "no"),
+        ("fin", "fi"),
+        ("hun", "hu"),
+        ("ell", "el"),
+        ("gre", "el"),
+        ("hrv", "hr"),
+        ("slv", "sl"),
+        ("sqi", "sq"),
     ];
     let code = code.trim().to_ascii_lowercase();
     CODES.iter().find(|(long, short)| *long == code || *short == code).map(|(_, short)| *short)
@@ -115,8 +143,10 @@ impl Event {
     /// Streams of a whole day and relive entries are not one talk (sources.md 7.2).
     fn is_day_long(&self) -> bool {
         let seconds = self.seconds().unwrap_or(0);
-        let words: Vec<String> = self.title.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
-        let names_a_day = words.windows(2).any(|w| matches!(w[0].as_str(), "day" | "tag") && w[1].parse::<u8>().is_ok());
+        let words: Vec<String> =
+            self.title.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
+        let names_a_day =
+            words.windows(2).any(|w| matches!(w[0].as_str(), "day" | "tag") && w[1].parse::<u8>().is_ok());
         let relive = words.iter().any(|w| w == "relive" || w == "livestream");
         seconds >= DAY_LONG_S || seconds >= DAY_LONG_S / 2 && (names_a_day || relive)
     }
@@ -148,7 +178,8 @@ impl Event {
             url.path_segments_mut().ok()?.pop_if_empty().push(self.slug.as_deref()?);
             Some(url)
         });
-        let page = page.filter(|p| matches!(p.scheme(), "http" | "https")).ok_or_else(|| format!("`{title}` has no page"))?;
+        let page =
+            page.filter(|p| matches!(p.scheme(), "http" | "https")).ok_or_else(|| format!("`{title}` has no page"))?;
         let mut aliases: Vec<String> = self.slug.iter().map(|slug| format!("media-ccc-de:slug/{slug}")).collect();
         aliases.extend(crate::link::identity_keys(&page));
         if let Some(talk) = self.talk_page().filter(|_| !shared_link) {
@@ -164,9 +195,14 @@ impl Event {
             super::peertube::markdown(description)
         };
         let subtitle = text::one_line(self.subtitle.as_deref().unwrap_or_default());
-        let body = [subtitle.as_str(), described.text.as_str()].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("\n\n");
+        let body = [subtitle.as_str(), described.text.as_str()]
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n\n");
         let picture = self.poster_url.as_deref().or(self.thumb_url.as_deref()).and_then(|p| base.join(p).ok());
-        let acronym = self.conference_url.as_deref().and_then(|u| u.trim_end_matches('/').rsplit('/').next()).map(str::to_owned);
+        let acronym =
+            self.conference_url.as_deref().and_then(|u| u.trim_end_matches('/').rsplit('/').next()).map(str::to_owned);
         let time = |written: &Option<String>| written.as_deref().and_then(|t| t.parse::<Timestamp>().ok());
         let event = self.conference_title.clone().filter(|t| !t.trim().is_empty());
         Ok(Found {
@@ -303,7 +339,10 @@ impl Memory {
         let Some(followed) = self.followed.get(acronym) else { return true };
         let Some(asked) = followed.asked else { return true };
         let released = self.listed.get(acronym).cloned().flatten();
-        let fresh = released.as_deref().and_then(|r| r.parse::<Timestamp>().ok()).is_none_or(|r| now.duration_since(r) < QUIET_AFTER);
+        let fresh = released
+            .as_deref()
+            .and_then(|r| r.parse::<Timestamp>().ok())
+            .is_none_or(|r| now.duration_since(r) < QUIET_AFTER);
         // A clock that was set back must not silence it.
         let rested = now.duration_since(asked) >= QUIET_EVERY || asked > now;
         fresh || rested || released != followed.released
@@ -318,8 +357,9 @@ impl MediaCcc {
     pub fn new(url: Url, globs: &[String]) -> Result<Self, SourceError> {
         let mut set = GlobSetBuilder::new();
         for glob in globs {
-            let glob = Glob::new(&glob.to_ascii_lowercase())
-                .map_err(|e| SourceError::Misconfigured(format!("`{glob}` is not a glob over conference acronyms: {e}")))?;
+            let glob = Glob::new(&glob.to_ascii_lowercase()).map_err(|e| {
+                SourceError::Misconfigured(format!("`{glob}` is not a glob over conference acronyms: {e}"))
+            })?;
             set.add(glob);
         }
         let globs = set.build().map_err(|e| SourceError::Misconfigured(format!("`conferences`: {e}")))?;
@@ -374,8 +414,14 @@ impl MediaCcc {
     }
 
     /// Refreshes the list of conferences in `memory`. Says whether it changed.
-    async fn list(&self, context: &PollContext<'_>, memory: &mut Memory, polled: &mut Polled) -> Result<bool, SourceError> {
-        let answer = self.get(context.http, &self.address(&["conferences"]), memory.validators.clone(), context.now).await?;
+    async fn list(
+        &self,
+        context: &PollContext<'_>,
+        memory: &mut Memory,
+        polled: &mut Polled,
+    ) -> Result<bool, SourceError> {
+        let answer =
+            self.get(context.http, &self.address(&["conferences"]), memory.validators.clone(), context.now).await?;
         polled.server_time = answer.date;
         polled.at_least = answer.fresh_for;
         if answer.status == 304 {
@@ -442,7 +488,9 @@ impl Source for MediaCcc {
                         }
                         polled.unchanged = false;
                         polled.skipped.extend(events.skipped.into_iter().take(100));
-                        polled.sightings.extend(events.found.into_iter().map(|f| self.sighting(f, &contact, context.now)));
+                        polled
+                            .sightings
+                            .extend(events.found.into_iter().map(|f| self.sighting(f, &contact, context.now)));
                         now_followed.validators = answer.validators;
                     }
                     Err(reason) => {

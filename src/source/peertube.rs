@@ -156,7 +156,8 @@ impl Video {
         aliases.extend(crate::link::identity_keys(&url));
         aliases.retain(|a| *a != key);
         let body = markdown(self.description.as_deref().or(self.truncated_description.as_deref()).unwrap_or_default());
-        let picture = self.preview_path.or(self.thumbnail_path).filter(|p| !p.is_empty()).and_then(|p| base.join(&p).ok());
+        let picture =
+            self.preview_path.or(self.thumbnail_path).filter(|p| !p.is_empty()).and_then(|p| base.join(&p).ok());
         let visibility = self
             .privacy
             .as_ref()
@@ -168,16 +169,23 @@ impl Video {
             aliases,
             url: url.into(),
             title,
-            author: self.account.as_ref().and_then(|a| {
-                Some(Author { name: a.shown()?, username: a.name.clone(), ..Author::default() })
-            }),
+            author: self
+                .account
+                .as_ref()
+                .and_then(|a| Some(Author { name: a.shown()?, username: a.name.clone(), ..Author::default() })),
             published: self.published_at.as_deref().and_then(|t| t.parse().ok()),
             text: body.text,
             links: body.links,
             images: picture.map(|url| Image { url: url.into(), alt: None }).into_iter().collect(),
             tags: self.tags.into_iter().take(50).map(|t| text::one_line(&t)).collect(),
             category: self.channel.as_ref().and_then(|c| c.name.clone()),
-            language: self.language.and_then(|l| l.id).as_ref().and_then(Value::as_str).filter(|l| l.len() == 2).map(str::to_owned),
+            language: self
+                .language
+                .and_then(|l| l.id)
+                .as_ref()
+                .and_then(Value::as_str)
+                .filter(|l| l.len() == 2)
+                .map(str::to_owned),
             duration_s: self.duration.filter(|d| d.is_finite() && *d >= 1.0).map(|d| d as u64),
             event: self.channel.as_ref().and_then(Actor::shown),
             visibility,
@@ -380,7 +388,10 @@ impl Source for PeerTube {
         // Back to the first known one; at first contact one page is enough, older ones are no news.
         while contacted && last_page > 0 && on_pages < videos.total && !videos.found.iter().any(known) {
             if on_pages >= MAX_VIDEOS {
-                polled.gap = Some(format!("the newest {on_pages} videos of {} are new: older ones may have been missed", self.contact));
+                polled.gap = Some(format!(
+                    "the newest {on_pages} videos of {} are new: older ones may have been missed",
+                    self.contact
+                ));
                 break;
             }
             let answer = self.get(context.http, &self.page(on_pages, PAGE), Validators::default(), context.now).await?;
@@ -403,7 +414,8 @@ impl Source for PeerTube {
 
     async fn read(&self, http: &Http, found: &Found) -> Result<Reread, SourceError> {
         let Some(uuid) = found.key.rsplit('/').next().and_then(uuid_of) else { return Ok(Reread::Unknown) };
-        let answer = self.get(http, &self.address(&["videos", &uuid]), Validators::default(), Timestamp::UNIX_EPOCH).await?;
+        let answer =
+            self.get(http, &self.address(&["videos", &uuid]), Validators::default(), Timestamp::UNIX_EPOCH).await?;
         let from_peertube = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|v| v.is_object());
         match answer.status {
             200 => {}
@@ -472,7 +484,10 @@ mod tests {
         let keys: Vec<&str> = videos.found.iter().map(|f| f.key.as_str()).collect();
         assert_eq!(
             keys,
-            ["peertube:tube.example/9c9de5e8-0a1e-484a-b099-e80766180a6d", "peertube:far.example/076fdbf7-5a70-4edc-87c6-cead149ed848"]
+            [
+                "peertube:tube.example/9c9de5e8-0a1e-484a-b099-e80766180a6d",
+                "peertube:far.example/076fdbf7-5a70-4edc-87c6-cead149ed848"
+            ]
         );
         let far = &videos.found[1];
         assert_eq!(far.url, "https://far.example/videos/watch/076fdbf7-5a70-4edc-87c6-cead149ed848");

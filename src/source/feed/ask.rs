@@ -43,9 +43,14 @@ fn problem(body: &[u8]) -> Option<String> {
 
 /// Does it look like a page for people where a document was asked for?
 pub(crate) fn is_html(body: &[u8], content_type: Option<&str>) -> bool {
-    let head = String::from_utf8_lossy(&body[..body.len().min(512)]).trim_start_matches('\u{FEFF}').trim_start().to_ascii_lowercase();
+    let head = String::from_utf8_lossy(&body[..body.len().min(512)])
+        .trim_start_matches('\u{FEFF}')
+        .trim_start()
+        .to_ascii_lowercase();
     let says_html = content_type.is_some_and(|t| t.trim().to_ascii_lowercase().starts_with("text/html"));
-    head.starts_with("<!doctype html") || head.starts_with("<html") || (says_html && !head.starts_with("<?xml") && !head.starts_with('{'))
+    head.starts_with("<!doctype html")
+        || head.starts_with("<html")
+        || (says_html && !head.starts_with("<?xml") && !head.starts_with('{'))
 }
 
 /// A digest of what an author can change; parts cannot run into each other.
@@ -69,10 +74,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Those of a 304 where it brought new ones, else the old ones (sources.md 8.3).
 pub(crate) fn renewed(old: Validators, new: &Validators) -> Validators {
-    Validators {
-        etag: new.etag.clone().or(old.etag),
-        last_modified: new.last_modified.clone().or(old.last_modified),
-    }
+    Validators { etag: new.etag.clone().or(old.etag), last_modified: new.last_modified.clone().or(old.last_modified) }
 }
 
 /// The longer of two waits, at most a day.

@@ -66,7 +66,8 @@ fn is_web(text: &str) -> bool {
 pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Result<ParsedEntry, String> {
     let title = entry.title.as_ref().map(|t| text::title_from_html(&t.content)).unwrap_or_default();
     let title = text::one_line(&title);
-    let named = if title.is_empty() { extra.id.clone().unwrap_or_else(|| "without a title".into()) } else { title.clone() };
+    let named =
+        if title.is_empty() { extra.id.clone().unwrap_or_else(|| "without a title".into()) } else { title.clone() };
     let named: String = named.chars().take(80).collect();
     let Some(link) = address(entry, extra, shared.base) else {
         return Err(if extra.id.is_none() {
@@ -83,7 +84,7 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
         language: entry.language.as_deref().and_then(language).or_else(|| shared.language.clone()),
         author: author(entry),
         tags: tags(entry),
-        duration_s: duration(entry),
+        duration_s: duration(entry, extra),
         ..Found::default()
     };
     let body = body(entry, &link, shared.base);
@@ -120,7 +121,8 @@ fn identify(found: &mut Found, link: &Url, entry: &Entry, extra: &Extra, shared:
         // The guid of a podcast feed is a file, and changes with it; dc:identifier is the event's (sources.md 4.3).
         found.key = format!("media-ccc-de:{guid}");
         aliases.extend(link.path().strip_prefix("/v/").map(|slug| format!("media-ccc-de:slug/{slug}")));
-        found.persons = found.author.take().map(|a| split_persons(&a.name)).unwrap_or_default();
+        found.author = None;
+        found.persons = extra.persons.as_deref().map(split_persons).unwrap_or_default();
     } else if let Some(id) = shared.peertube.then(|| peertube::id_of_path(link.path())).flatten() {
         found.key = format!("peertube:{host}/{id}");
         found.event = Some(shared.feed_title.to_owned()).filter(|t| !t.is_empty());
@@ -144,12 +146,19 @@ fn identify(found: &mut Found, link: &Url, entry: &Entry, extra: &Extra, shared:
     if telling(link) {
         aliases.extend(crate::link::identity_keys(link));
     }
-    let permalink = extra.id.as_deref().filter(|id| !extra.not_permalink && is_web(id)).and_then(|id| Url::parse(id).ok());
+    let permalink =
+        extra.id.as_deref().filter(|id| !extra.not_permalink && is_web(id)).and_then(|id| Url::parse(id).ok());
     if let Some(permalink) = permalink.filter(|p| p != link && telling(p) && !found.key.starts_with("media-ccc-de:")) {
         aliases.extend(crate::link::identity_keys(&permalink));
     }
     for enclosed in entry.links.iter().filter(|l| l.rel.as_deref() == Some("via")) {
-        aliases.extend(Url::parse(&enclosed.href).ok().filter(|u| telling(u)).map(|u| crate::link::identity_keys(&u)).unwrap_or_default());
+        aliases.extend(
+            Url::parse(&enclosed.href)
+                .ok()
+                .filter(|u| telling(u))
+                .map(|u| crate::link::identity_keys(&u))
+                .unwrap_or_default(),
+        );
     }
     aliases.retain(|alias| *alias != found.key);
     let mut seen = std::collections::HashSet::new();
@@ -169,7 +178,9 @@ fn fill(found: &mut Found, body: Body, entry: &Entry, base: &Url) {
     let enclosures = entry
         .links
         .iter()
-        .filter(|l| l.rel.as_deref() == Some("enclosure") && l.media_type.as_deref().is_some_and(|t| t.starts_with("image/")))
+        .filter(|l| {
+            l.rel.as_deref() == Some("enclosure") && l.media_type.as_deref().is_some_and(|t| t.starts_with("image/"))
+        })
         .map(|l| l.href.as_str());
     for address in thumbnails.chain(pictures).chain(enclosures) {
         if let Ok(url) = base.join(address.trim())
@@ -247,8 +258,14 @@ fn without_trailers(html: &str, link: &Url) -> String {
     let last = |html: &str| html.ends_with("</p>").then(|| html.rfind("<p>")).flatten();
     if let Some(at) = last(rest) {
         let paragraph = &rest[at..];
-        let own = [link.as_str(), link.as_str().trim_end_matches('/')].iter().any(|l| paragraph.contains(&format!("href=\"{l}\"")));
-        if own && paragraph.matches("<a ").count() == 1 && paragraph.starts_with("<p><a ") && paragraph.ends_with("</a></p>") {
+        let own = [link.as_str(), link.as_str().trim_end_matches('/')]
+            .iter()
+            .any(|l| paragraph.contains(&format!("href=\"{l}\"")));
+        if own
+            && paragraph.matches("<a ").count() == 1
+            && paragraph.starts_with("<p><a ")
+            && paragraph.ends_with("</a></p>")
+        {
             rest = rest[..at].trim_end();
             if let Some(at) = last(rest)
                 && rest[at..].starts_with("<p><small>")
@@ -263,7 +280,8 @@ fn without_trailers(html: &str, link: &Url) -> String {
 
 fn published(entry: &Entry, extra: &Extra) -> Option<Timestamp> {
     let given = entry.published.map(|t| (t.timestamp(), t.timestamp_subsec_nanos()));
-    let of = |(seconds, nanos): (i64, u32)| Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0).min(999_999_999)).ok();
+    let of =
+        |(seconds, nanos): (i64, u32)| Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0).min(999_999_999)).ok();
     given
         .and_then(of)
         .or_else(|| extra.dates.get("published").and_then(|text| lenient_date(text)))
@@ -281,9 +299,13 @@ pub(super) fn lenient_date(text: &str) -> Option<Timestamp> {
     if let Some(time) = text.replace('/', "-").parse::<DateTime>().ok().and_then(utc) {
         return Some(time);
     }
-    let text = text.split_once(", ").filter(|(day, _)| day.chars().all(char::is_alphabetic)).map_or(text.clone(), |(_, rest)| rest.to_owned());
+    let text = text
+        .split_once(", ")
+        .filter(|(day, _)| day.chars().all(char::is_alphabetic))
+        .map_or(text.clone(), |(_, rest)| rest.to_owned());
     let text = [" GMT", " UTC", " Z", " UT"].iter().fold(text, |text, zone| text.trim_end_matches(zone).to_owned());
-    const WITH_ZONE: [&str; 4] = ["%d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M %z", "%d %B %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %z %Y"];
+    const WITH_ZONE: [&str; 4] =
+        ["%d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M %z", "%d %B %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %z %Y"];
     const WITHOUT: [&str; 8] = [
         "%d %b %Y %H:%M:%S",
         "%d %b %Y %H:%M",
@@ -330,9 +352,15 @@ fn tags(entry: &Entry) -> Vec<String> {
     tags
 }
 
-fn duration(entry: &Entry) -> Option<u64> {
+fn duration(entry: &Entry, extra: &Extra) -> Option<u64> {
     let of_content = entry.media.iter().flat_map(|m| m.content.iter()).find_map(|c| c.duration);
-    entry.media.iter().find_map(|m| m.duration).or(of_content).map(|d| d.as_secs()).filter(|s| *s > 0)
+    let told = entry.media.iter().find_map(|m| m.duration).or(of_content).map(|d| d.as_secs());
+    told.or_else(|| extra.duration.as_deref().and_then(clock_time)).filter(|s| *s > 0)
+}
+
+/// Seconds of `HH:MM:SS`, `MM:SS` or a bare number of seconds.
+fn clock_time(text: &str) -> Option<u64> {
+    text.split(':').try_fold(0_u64, |sum, part| sum.checked_mul(60)?.checked_add(part.trim().parse().ok()?))
 }
 
 fn split_persons(names: &str) -> Vec<String> {

@@ -6,8 +6,17 @@ use super::{Model, Read, empty_model};
 
 /// Bytes of what all items share; beyond it only the title is kept.
 const MAX_HEAD: usize = 64 * 1024;
-const TEXTS: [&str; 9] =
-    ["url", "external_url", "title", "content_html", "content_text", "summary", "date_published", "date_modified", "id"];
+const TEXTS: [&str; 9] = [
+    "url",
+    "external_url",
+    "title",
+    "content_html",
+    "content_text",
+    "summary",
+    "date_published",
+    "date_modified",
+    "id",
+];
 
 /// Reads a JSON Feed item by item, so that one bad item does not take the others with it.
 pub(super) fn read(
@@ -15,8 +24,7 @@ pub(super) fn read(
     max_entries: usize,
     with_feed_rs: impl Fn(&str) -> Result<Model, String>,
 ) -> Result<Read, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|e| format!("broken JSON in line {}: {e}", e.line()))?;
+    let value: Value = serde_json::from_str(text).map_err(|e| format!("broken JSON in line {}: {e}", e.line()))?;
     let Value::Object(mut root) = value else { return Err("it is not a JSON object".into()) };
     let version = root.get("version").and_then(Value::as_str).unwrap_or_default();
     if !version.contains("jsonfeed.org/version/1") {

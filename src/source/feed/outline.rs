@@ -27,8 +27,8 @@ const KNOWN_PREFIXES: [(&str, &str); 9] = [
 pub(super) struct Extra {
     /// Of the whole element, in the text that was read.
     pub(super) range: Range<usize>,
-    /// Of its author elements, for a second attempt without them.
-    pub(super) authors: Vec<Range<usize>>,
+    /// Of its children, with their local names: for further attempts without some of them.
+    pub(super) children: Vec<(String, Range<usize>)>,
     /// `guid` or `id`, trimmed.
     pub(super) id: Option<String>,
     /// `guid isPermaLink="false"` was written.
@@ -37,10 +37,48 @@ pub(super) struct Extra {
     pub(super) video: Option<String>,
     /// `dc:identifier`.
     pub(super) identifier: Option<String>,
+    /// `itunes:author`: the persons of a talk.
+    pub(super) persons: Option<String>,
+    /// `itunes:duration`, which feed-rs drops where nothing else says anything of the file.
+    pub(super) duration: Option<String>,
     /// `discourse:topicPinned`.
     pub(super) pinned: bool,
     /// Dates as written, under the names of their elements without prefix.
     pub(super) dates: BTreeMap<&'static str, String>,
+}
+
+/// How much of an entry an attempt reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// All of it.
+    All,
+    /// Not its authors, on which feed-rs 3.0.0 is reported to panic.
+    NoAuthors,
+    /// What it is, where, when, and what it says.
+    Essence,
+}
+
+impl Keep {
+    fn keeps(self, name: &str) -> bool {
+        match self {
+            Keep::All => true,
+            Keep::NoAuthors => !matches!(name, "author" | "creator" | "contributor" | "person"),
+            Keep::Essence => matches!(
+                name,
+                "title"
+                    | "link"
+                    | "guid"
+                    | "id"
+                    | "pubDate"
+                    | "date"
+                    | "published"
+                    | "updated"
+                    | "description"
+                    | "summary"
+                    | "encoded"
+            ),
+        }
+    }
 }
 
 /// The skeleton of an XML feed.
@@ -64,16 +102,14 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// A document of only the entry `at`, without its authors if asked: what is read when the whole cannot be.
-    pub(super) fn alone(&self, text: &str, at: usize, with_authors: bool) -> String {
+    /// A document of only the entry `at`, with as much of it as `keep` says: what is read when the whole cannot be.
+    pub(super) fn alone(&self, text: &str, at: usize, keep: Keep) -> String {
         let extra = &self.entries[at];
         let mut out = self.opening.clone();
         let mut from = extra.range.start;
-        if !with_authors {
-            for author in &extra.authors {
-                out.push_str(&text[from..author.start]);
-                from = author.end;
-            }
+        for (_, range) in extra.children.iter().filter(|(name, _)| !keep.keeps(name)) {
+            out.push_str(&text[from..range.start]);
+            from = range.end;
         }
         out.push_str(&text[from..extra.range.end]);
         out.push_str(&self.closing);
@@ -107,15 +143,36 @@ pub(super) fn outline(text: &str, max_entries: usize) -> Result<(String, Outline
 struct Names {
     used: Vec<String>,
     declared: Vec<String>,
+    /// Of elements without content that feed-rs refuses the whole document for, as `<media:description/>`, which
+    /// YouTube writes for every video without a description.
+    empty: Vec<Range<usize>>,
+}
+
+/// Elements that say as little when they are empty as when they are not there.
+fn may_be_missing(name: &str) -> bool {
+    matches!(
+        local_of(name),
+        "title"
+            | "description"
+            | "summary"
+            | "subtitle"
+            | "rights"
+            | "text"
+            | "credit"
+            | "content"
+            | "category"
+            | "person"
+    )
 }
 
 /// The root's start tag, and the prefixes that are used and declared. Also the proof that the XML is well-formed.
 fn first_look(text: &str) -> Result<(Range<usize>, Names), String> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().trim_markup_names_in_closing_tags = true;
-    let mut names = Names { used: Vec::new(), declared: Vec::new() };
+    let mut names = Names { used: Vec::new(), declared: Vec::new(), empty: Vec::new() };
     let mut root = None;
     let mut depth = 0_usize;
+    let mut opened: Option<usize> = None;
     loop {
         let before = at(reader.buffer_position());
         let event = reader.read_event().map_err(|e| told(text, at(reader.error_position()), &e.to_string()))?;
@@ -127,6 +184,10 @@ fn first_look(text: &str) -> Result<(Range<usize>, Names), String> {
                 }
                 root.get_or_insert(before..after);
                 note(&tag, &mut names);
+                let typed = tag.attributes_raw().contains("type");
+                let bare = tag.attributes_raw().trim().is_empty()
+                    || (typed && !matches!(local_of(name_of(&tag)), "content" | "category"));
+                opened = (depth > 0 && bare && may_be_missing(name_of(&tag))).then_some(before);
                 depth += 1;
                 if depth > MAX_DEPTH {
                     return Err(told(text, before, &format!("elements nested deeper than {MAX_DEPTH}")));
@@ -135,16 +196,25 @@ fn first_look(text: &str) -> Result<(Range<usize>, Names), String> {
             Event::Empty(tag) => {
                 root.get_or_insert(before..after);
                 note(&tag, &mut names);
+                // `<category term="x"/>` and `<media:content url="x"/>` say it all in their attributes.
+                if depth > 0 && tag.attributes_raw().trim().is_empty() && may_be_missing(name_of(&tag)) {
+                    names.empty.push(before..after);
+                }
+                opened = None;
             }
-            Event::End(_) => depth -= 1,
+            Event::End(_) => {
+                names.empty.extend(opened.take().map(|start| start..after));
+                depth -= 1;
+            }
             Event::Eof => break,
+            Event::Text(piece) if piece.xml10_content().trim().is_empty() => {}
             Event::Text(_)
             | Event::CData(_)
             | Event::Comment(_)
             | Event::Decl(_)
             | Event::PI(_)
             | Event::DocType(_)
-            | Event::GeneralRef(_) => {}
+            | Event::GeneralRef(_) => opened = None,
         }
     }
     if depth > 0 {
@@ -181,22 +251,28 @@ fn rewrite_root(text: &str, root: &Range<usize>, names: &Names) -> String {
     let tag = &text[root.clone()];
     let empty = tag.ends_with("/>");
     let inner = tag.trim_start_matches('<').trim_end_matches('>').trim_end_matches('/');
-    let (name, attributes) = inner.split_at(inner.find(char::is_whitespace).unwrap_or(inner.len()));
-    let mut attributes = attributes.trim_end().replace("http://purl.org/atom/ns#", "http://www.w3.org/2005/Atom");
-    if name.rsplit(':').next() == Some("rss") {
-        let start = BytesStart::from_content(inner, name.len());
+    let name = &inner[..inner.find(char::is_whitespace).unwrap_or(inner.len())];
+    let start = BytesStart::from_content(inner, name.len());
+    let is_rss = local_of(name) == "rss";
+    let mut attributes = String::new();
+    let mut put = |key: &str, value: &str| {
+        let quote = if value.contains('"') { '\'' } else { '"' };
+        attributes.push_str(&format!(" {key}={quote}{value}{quote}"));
+    };
+    for attribute in start.html_attributes().with_checks(false).flatten() {
+        let (key, value): (&str, &str) = (attribute.key.as_ref(), attribute.value.as_ref());
+        if is_rss && key == "version" {
+            continue;
+        }
+        put(key, if value == "http://purl.org/atom/ns#" { "http://www.w3.org/2005/Atom" } else { value });
+    }
+    if is_rss {
         let version = start.html_attributes().with_checks(false).flatten().find(|a| {
             let key: &str = a.key.as_ref();
             key == "version"
         });
-        match version {
-            Some(version) if matches!(version.value.as_ref(), "2.0" | "0.91" | "0.92") => {}
-            Some(version) => {
-                let (single, double) = (format!("version='{}'", version.value), format!("version=\"{}\"", version.value));
-                attributes = attributes.replace(&single, "version='2.0'").replace(&double, "version='2.0'");
-            }
-            None => attributes.push_str(" version='2.0'"),
-        }
+        let known = version.as_ref().map(|v| v.value.as_ref()).filter(|v| matches!(*v, "0.91" | "0.92"));
+        put("version", known.unwrap_or("2.0"));
     }
     for prefix in names.used.iter().filter(|p| *p != "xml" && *p != "xmlns" && !names.declared.contains(*p)) {
         let namespace = KNOWN_PREFIXES
@@ -206,7 +282,16 @@ fn rewrite_root(text: &str, root: &Range<usize>, names: &Names) -> String {
         attributes.push_str(&format!(" xmlns:{prefix}='{namespace}'"));
     }
     let end = if empty { "/>" } else { ">" };
-    [&text[..root.start], "<", name, &attributes, end, &text[root.end..]].concat()
+    let mut out = [&text[..root.start], "<", name, &attributes, end].concat();
+    let mut from = root.end;
+    for empty in &names.empty {
+        out.push_str(&text[from..empty.start]);
+        // Line numbers of later complaints stay right.
+        out.extend(text[empty.clone()].chars().filter(|c| *c == '\n'));
+        from = empty.end;
+    }
+    out.push_str(&text[from..]);
+    out
 }
 
 fn walk(text: &str, max_entries: usize) -> Result<Outline, String> {
@@ -257,9 +342,7 @@ fn walk(text: &str, max_entries: usize) -> Result<Outline, String> {
                 } else if let Some(extra) = &mut entry
                     && depth == entry_depth + 1
                 {
-                    if matches!(local, "author" | "creator" | "contributor" | "person") {
-                        extra.authors.push(before..before);
-                    }
+                    extra.children.push((local.to_owned(), before..before));
                     if local == "guid" {
                         extra.not_permalink = tag.html_attributes().with_checks(false).flatten().any(|a| {
                             let key: &str = a.key.as_ref();
@@ -284,10 +367,10 @@ fn walk(text: &str, max_entries: usize) -> Result<Outline, String> {
                 }
                 if let Some(extra) = &mut entry {
                     if depth == entry_depth + 1
-                        && let Some(author) = extra.authors.last_mut()
-                        && author.start == author.end
+                        && let Some((_, child)) = extra.children.last_mut()
+                        && child.start == child.end
                     {
-                        author.end = after;
+                        child.end = after;
                     }
                     if depth == entry_depth {
                         extra.range.end = after;
@@ -345,6 +428,8 @@ fn keep(outline: &mut Outline, entry: Option<&mut Extra>, name: &str, value: &st
     match name {
         "yt:videoId" => extra.video = Some(value),
         "dc:identifier" => extra.identifier = Some(value),
+        "itunes:duration" => extra.duration = Some(value),
+        "itunes:author" => extra.persons = Some(value),
         "discourse:topicPinned" => extra.pinned = value.eq_ignore_ascii_case("yes"),
         _ => match local_of(name) {
             "guid" | "id" => extra.id = Some(value),

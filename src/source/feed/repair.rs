@@ -36,7 +36,9 @@ pub(super) fn decode(bytes: &[u8], content_type: Option<&str>) -> String {
         .and_then(|label| known(&label))
         .or_else(|| content_type.and_then(charset).and_then(|label| known(&label)));
     match (encoding, utf8) {
-        (Some(encoding), _) if encoding != encoding_rs::UTF_8 => encoding.decode_without_bom_handling(bytes).0.into_owned(),
+        (Some(encoding), _) if encoding != encoding_rs::UTF_8 => {
+            encoding.decode_without_bom_handling(bytes).0.into_owned()
+        }
         (_, Ok(text)) => text.to_owned(),
         // Declared as UTF-8, or as nothing, and not UTF-8: damage in one place must not turn all umlauts into mojibake.
         (Some(_), Err(_)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -96,7 +98,8 @@ pub(super) fn repair(text: &str) -> String {
         if !in_tag && c == '<' {
             if let Some(len) = opaque(rest) {
                 let (piece, after) = rest.split_at(len);
-                let dropped = piece.starts_with("<?") || piece.starts_with("<!DOCTYPE") || piece.starts_with("<!doctype");
+                let dropped =
+                    piece.starts_with("<?") || piece.starts_with("<!DOCTYPE") || piece.starts_with("<!doctype");
                 if dropped {
                     out.extend(piece.chars().filter(|c| *c == '\n'));
                 } else {
@@ -219,10 +222,16 @@ mod tests {
     #[test]
     fn mends_what_no_parser_accepts() {
         check("\u{FEFF}\n\n<?xml version=\"1.0\"?>\n<a/>", "\n\n\n<a/>");
-        check("<a>AT&T &nbsp;&eacute; &amp; &#8230; &bogus; &#1; a &</a>", "<a>AT&amp;T \u{a0}é &amp; &#8230; &amp;bogus;  a &amp;</a>");
+        check(
+            "<a>AT&T &nbsp;&eacute; &amp; &#8230; &bogus; &#1; a &</a>",
+            "<a>AT&amp;T \u{a0}é &amp; &#8230; &amp;bogus;  a &amp;</a>",
+        );
         check("<a b='1&2'>x\u{8}y\u{0}z</a>", "<a b='1&amp;2'>xyz</a>");
         check("<a>1 < 2</a>", "<a>1 &lt; 2</a>");
-        check("<!DOCTYPE x [<!ENTITY a \"b>\">]><a><![CDATA[x & <b>]]><!-- & --></a>", "<a><![CDATA[x & <b>]]><!-- & --></a>");
+        check(
+            "<!DOCTYPE x [<!ENTITY a \"b>\">]><a><![CDATA[x & <b>]]><!-- & --></a>",
+            "<a><![CDATA[x & <b>]]><!-- & --></a>",
+        );
         check("<a href=\"x>y<z\"/>", "<a href=\"x>y&lt;z\"/>");
     }
 
@@ -233,7 +242,11 @@ mod tests {
             assert_eq!(decode(bytes, content_type), want);
         }
         check(b"<a>\xe4</a>", None, "<a>ä</a>");
-        check(b"<?xml version='1.0' encoding='koi8-r'?><a>\xc1</a>", None, "<?xml version='1.0' encoding='koi8-r'?><a>а</a>");
+        check(
+            b"<?xml version='1.0' encoding='koi8-r'?><a>\xc1</a>",
+            None,
+            "<?xml version='1.0' encoding='koi8-r'?><a>а</a>",
+        );
         check(b"<a>\xc1</a>", Some("text/xml; charset=\"koi8-r\""), "<a>а</a>");
         check("<?xml encoding=\"iso-8859-1\"?><a>ä</a>".as_bytes(), None, "<?xml encoding=\"iso-8859-1\"?><a>ä</a>");
         check(b"<?xml encoding='utf-16'?><a/>", None, "<?xml encoding='utf-16'?><a/>");
