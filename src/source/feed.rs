@@ -135,12 +135,10 @@ fn read_xml(text: &str, outline: Outline, base: &Url) -> Result<Read, String> {
         let attempt = |keep| with_feed_rs(&outline.alone(text, at, keep), base).map(|m| m.entries.into_iter().next());
         match attempt(Keep::All).or_else(|_| attempt(Keep::NoAuthors)).or_else(|_| attempt(Keep::Essence)) {
             Ok(Some(entry)) => entries.push((entry, outline.entries[at].clone())),
-            Ok(None) => skipped.push(format!("entry {} could not be read", at + 1)),
+            // RSS 1.0 only.
+            Ok(None) => skipped.push(format!("entry {} has no link", at + 1)),
             Err(reason) => skipped.push(format!("entry {} could not be read: {reason}", at + 1)),
         }
-    }
-    if entries.is_empty() {
-        return Err(skipped.pop().unwrap_or_else(|| "no entry could be read".into()));
     }
     Ok(Read { model, entries, outline, skipped })
 }

@@ -69,7 +69,10 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
     let named =
         if title.is_empty() { extra.id.clone().unwrap_or_else(|| "without a title".into()) } else { title.clone() };
     let named: String = named.chars().take(80).collect();
-    let Some(link) = address(entry, extra, shared.base) else {
+    // Known by its guid, it may stand on the feed's page without one of its own.
+    let link =
+        address(entry, extra, shared.base).or_else(|| extra.id.is_some().then(|| shared.home.cloned()).flatten());
+    let Some(link) = link else {
         return Err(if extra.id.is_none() {
             format!("entry `{named}` has neither a guid nor a link")
         } else {

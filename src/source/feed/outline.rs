@@ -261,10 +261,14 @@ fn rewrite_root(text: &str, root: &Range<usize>, names: &Names) -> String {
     };
     for attribute in start.html_attributes().with_checks(false).flatten() {
         let (key, value): (&str, &str) = (attribute.key.as_ref(), attribute.value.as_ref());
-        if is_rss && key == "version" {
-            continue;
+        match (key, local_of(name)) {
+            ("version", "rss") => {}
+            // The namespaces of RSS 0.90, of Userland, of Atom 0.3: nobody means another language by them.
+            ("xmlns", "rss") => {}
+            ("xmlns", "RDF") => put("xmlns", "http://purl.org/rss/1.0/"),
+            ("xmlns", "feed" | "entry") => put("xmlns", "http://www.w3.org/2005/Atom"),
+            _ => put(key, value),
         }
-        put(key, if value == "http://purl.org/atom/ns#" { "http://www.w3.org/2005/Atom" } else { value });
     }
     if is_rss {
         let version = start.html_attributes().with_checks(false).flatten().find(|a| {

@@ -217,10 +217,14 @@ fn a_json_feed_with_numbers_for_ids() {
         Some("application/feed+json"),
     )
     .unwrap();
-    assert_eq!(keys(&feed), ["feed:blog.example/feed.json#1", "feed:blog.example/feed.json#two"]);
+    let own = |id: &str| format!("feed:blog.example/feed.json#{id}");
+    assert_eq!(keys(&feed), [own("1"), own("two"), own("three")]);
     assert_eq!(feed.entries[0].found.images[0].url, "https://blog.example/1.png");
     assert_eq!(feed.entries[0].found.language.as_deref(), Some("de"));
-    assert_eq!(feed.skipped.len(), 1);
+    // Without an address of its own it stands on the feed's page, and shares its name with nothing.
+    assert_eq!(feed.entries[2].found.url, "https://blog.example/");
+    assert_eq!(feed.entries[2].found.aliases, Vec::<String>::new());
+    assert_eq!(feed.skipped, ["entry 4 is not an object"]);
 }
 
 #[test]
@@ -269,6 +273,20 @@ fn a_permanent_redirect_is_believed_after_a_day() {
     assert!(!moved.is_believed(at("2026-01-01T12:00:00Z")));
     assert!(moved.is_believed(at("2026-01-02T00:00:00Z")));
     assert!(watch_move(None, Some(from), &to, at("2026-01-01T00:00:00Z")).is_none(), "never from https to http");
+}
+
+#[test]
+fn promise_08_a_feed_of_any_size_is_bounded() {
+    let items: String =
+        (0..MAX_ENTRIES + 5).map(|n| format!("<item><title>t</title><link>/{n}</link></item>")).collect();
+    let feed = read(&rss(&items));
+    assert_eq!(feed.entries.len(), MAX_ENTRIES);
+    assert_eq!(feed.skipped, ["5 entries beyond the first 10000 were not read"]);
+    assert!(parse(&vec![b' '; MAX_BYTES + 1], &url("https://blog.example/"), None).unwrap_err().contains("more than"));
+    // Each of these took a quadratic reader minutes.
+    for hostile in ["<!--", "<![CDATA[", "&a", "<a b='", "<?x ", "&amp", "<!DOCTYPE ["] {
+        let _ = parse(hostile.repeat(500_000 / hostile.len()).as_bytes(), &url("https://blog.example/"), None);
+    }
 }
 
 mod property {
