@@ -1,6 +1,6 @@
 //! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line and the
 //! tests, by nothing else.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +28,15 @@ use crate::source::discourse::Discourse;
 use crate::source::feed::Feed;
 use crate::source::media_ccc::MediaCcc;
 use crate::source::peertube::PeerTube;
-use crate::store::Store;
+use crate::store::{Note, Store};
+use crate::web::hint::{HintReceiver, Report};
 use crate::web::{self, Hooks};
 
 /// How long what is under way at SIGTERM may take to finish; then it is parked: a claim becomes unsure at the next start.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Distinct topics hinted at and not yet looked at; beyond it the next poll finds them.
+const MOST_HINTS: usize = 1024;
 
 /// What keeps a configuration from being served, beyond what its parser can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +129,10 @@ pub struct App {
     poller: Arc<Poller>,
     deliverer: Arc<Deliverer>,
     desk: Arc<Desk>,
+    /// Rings when there may be something to deliver.
     wake: Arc<Notify>,
+    /// Rings when a source became due early.
+    hurry: Notify,
 }
 
 impl App {
@@ -171,7 +178,7 @@ impl App {
             .filter(|source| source.enabled)
             .map(|config| Watched { config: config.clone(), source: source(config) })
             .collect();
-        let poller = Arc::new(Poller::new(
+        let poller = Poller::new(
             store.clone(),
             Arc::clone(&clock),
             http.clone(),
@@ -179,7 +186,8 @@ impl App {
             Arc::new(policy),
             Arc::clone(&templates),
             watched,
-        ));
+        );
+        let poller = Arc::new(poller.map_err(|error| Problems(vec![error.to_string()]))?);
         let platforms =
             config.accounts.iter().filter(|a| a.enabled).map(|a| (a.name.clone(), platform(a, &http))).collect();
         let deliverer = Arc::new(Deliverer::new(
@@ -198,7 +206,7 @@ impl App {
             templates,
             Some(Arc::clone(&wake)),
         ));
-        Ok(App { config, store, clock, poller, deliverer, desk, wake })
+        Ok(App { config, store, clock, poller, deliverer, desk, wake, hurry: Notify::new() })
     }
 
     /// The team's acts on this service.
@@ -261,20 +269,19 @@ impl App {
             socket = %self.config.service.socket.display(),
             "oyez is running"
         );
-        let (hints, hinted) = mpsc::channel(1024);
-        let hooks = Hooks::new(
-            self.config.sources.iter().filter(|s| s.enabled).filter_map(|s| match &s.spec {
-                SourceSpec::Discourse { webhook_secret, .. } => {
-                    Some((s.name.clone(), webhook_secret.as_ref().map(|secret| secret.0.clone())))
-                }
-                SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
-            }),
-            hints,
-        );
+        let (hints, hinted) = web::hint::queue(MOST_HINTS);
+        let (report, reports) = mpsc::channel(64);
+        let hooked = self.config.sources.iter().filter(|s| s.enabled).filter_map(|s| match &s.spec {
+            SourceSpec::Discourse { webhook_secret, .. } => {
+                Some((s.name.clone(), webhook_secret.as_ref().map(|secret| secret.0.clone())))
+            }
+            SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
+        });
+        let hooks = Hooks::new(hooked.collect(), hints, report);
         let web = web::serve(listener, web::router(hooks), until_stopped());
         let socket = socket::serve(unix, Arc::clone(&self.desk), until_stopped());
         let polling = self.poll_loop(until_stopped());
-        let hearing = self.hint_loop(hinted, until_stopped());
+        let hearing = self.hint_loop(hinted, reports, until_stopped());
         let delivering = self.deliver_loop(until_stopped());
         let work = async {
             tokio::try_join!(
@@ -318,33 +325,47 @@ impl App {
                 tracing::info!(seen = tally.seen, held = tally.held, ignored = tally.ignored, known = tally.known, "heard");
                 self.wake.notify_one();
             }
-            let sleep = self.until(self.poller.next_due()?, Duration::from_secs(60));
+            let sleep = self.until(self.poller.next_due(), Duration::from_secs(60));
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
+                () = self.hurry.notified() => {}
                 () = &mut stop => return Ok(()),
             }
         }
     }
 
-    /// Hints are taken in heaps: twenty events of one topic are one look at it.
-    async fn hint_loop(&self, mut hints: mpsc::Receiver<web::Hint>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    async fn hint_loop(
+        &self,
+        mut hints: HintReceiver,
+        mut reports: mpsc::Receiver<Report>,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         tokio::pin!(stop);
-        let mut heap = Vec::new();
         loop {
             tokio::select! {
-                count = hints.recv_many(&mut heap, 1024) => if count == 0 { return Ok(()) },
+                hint = hints.next() => {
+                    let hint = self.hint(hint);
+                    tracing::info!(source = hint.source, key = hint.key, "a webhook hinted");
+                    self.poller.hinted(&hint).await?;
+                    self.hurry.notify_one();
+                    self.wake.notify_one();
+                }
+                Some(report) = reports.recv() => {
+                    tracing::warn!(hook = report.name, "a webhook was not acted on: {}", report.trouble);
+                    let reason = report.trouble.to_string();
+                    let note = Note {
+                        reason: Some(reason),
+                        detail: json!({"hook": report.name}),
+                        ..Note::new(self.clock.now(), None, "oyez", "webhook-refused")
+                    };
+                    self.store.note(note)?;
+                }
                 () = &mut stop => return Ok(()),
             }
-            let distinct: BTreeSet<Hint> = heap.drain(..).map(|hint| self.hint(hint)).collect();
-            for hint in distinct {
-                let tally = self.poller.hinted(&hint).await?;
-                tracing::info!(source = hint.source, key = hint.key, seen = tally.seen, "a webhook hinted");
-            }
-            self.wake.notify_one();
         }
     }
 
-    fn hint(&self, hint: web::Hint) -> Hint {
+    fn hint(&self, hint: web::hint::Hint) -> Hint {
         let key = hint.topic.and_then(|topic| match &self.config.source(&hint.source)?.spec {
             SourceSpec::Discourse { url, .. } => Some(crate::source::discourse::key(url, topic)),
             SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,

@@ -66,7 +66,7 @@ pub fn of(items: &[Item], store: &Store, config: &Config, now: Timestamp) -> Res
                 number: item.number,
                 account,
                 kind: &item.kind,
-                author: found.author.as_ref().map(|author| author.username.as_deref().unwrap_or(&author.name)),
+                author: hold::author_of(item),
                 published: found.published.unwrap_or(item.first_seen),
                 ready,
                 not_before: delivery.not_before,

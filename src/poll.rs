@@ -1,7 +1,7 @@
 //! Asks the sources what they show, and records what is new. Decides nothing itself: first contact, joining, policy and
 //! states are asked of the core; one source's trouble never reaches another.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, SourceConfig, SourceSpec};
 use crate::hold;
 use crate::http::Http;
 use crate::item::{Found, Item, Number, Origin, Phase, VerdictKind, Visibility};
 use crate::life::{self, Event, Rules};
 use crate::policy::{Fields, Policy};
 use crate::render::Templates;
-use crate::schedule;
+use crate::schedule::{self, Agenda, Due};
 use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError, Which};
 use crate::wording;
@@ -80,6 +80,7 @@ pub struct Poller {
     policy: Arc<Policy>,
     templates: Arc<Templates>,
     watched: BTreeMap<String, Watched>,
+    agenda: Mutex<Agenda>,
     /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
     skews: Mutex<HashMap<String, i64>>,
 }
@@ -103,9 +104,33 @@ impl Poller {
         policy: Arc<Policy>,
         templates: Arc<Templates>,
         watched: Vec<Watched>,
-    ) -> Self {
-        let watched = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
-        Self { store, clock, http, config, policy, templates, watched, skews: Mutex::default() }
+    ) -> Result<Self, StoreError> {
+        let watched: BTreeMap<String, Watched> = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
+        let poller =
+            Self { store, clock, http, config, policy, templates, watched, agenda: Mutex::default(), skews: Mutex::default() };
+        for (name, watched) in &poller.watched {
+            let record = poller.source_record(watched)?;
+            if record.stopped.is_some() {
+                tracing::warn!(source = %name, "not polled: it is gone for good");
+                continue;
+            }
+            // `next poll` survives restarts (promise 11).
+            let next = record.next_poll.unwrap_or(Timestamp::MIN);
+            let due = if record.failures > 0 { Due::NotBefore(next) } else { Due::At(next) };
+            poller.agenda().put(name, watched.source.host(), due);
+        }
+        Ok(poller)
+    }
+
+    /// What is remembered of a source. Another place under the same name starts anew: what it remembered was the other's.
+    fn source_record(&self, watched: &Watched) -> Result<SourceRecord, StoreError> {
+        let name = &watched.config.name;
+        let record = self.store.source(name)?;
+        let identity = identity(&watched.config);
+        if record.identity.as_ref() == Some(&identity) {
+            return Ok(record);
+        }
+        Ok(SourceRecord { name: name.clone(), rev: record.rev, identity: Some(identity), ..SourceRecord::default() })
     }
 
     /// Differences between the sources' clocks and ours, in seconds (theirs minus ours), one a source.
@@ -118,68 +143,68 @@ impl Poller {
         self.watched.get(name).map(|watched| Arc::clone(&watched.source))
     }
 
-    /// When the next poll is due.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let mut next = None;
-        for name in self.watched.keys() {
-            let record = self.store.source(name)?;
-            if record.stopped.is_some() {
-                continue;
-            }
-            let at = record.next_poll.unwrap_or(Timestamp::MIN);
-            next = Some(next.map_or(at, |n: Timestamp| n.min(at)));
-        }
-        Ok(next)
+    /// When the next poll is due, as things stand.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda().next()
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().expect("no holder of this lock can panic")
     }
 
     /// One round: asks every source that is due (or all), at most one a host at a time.
     pub async fn tick(&self, all: bool) -> Result<Tally, StoreError> {
         let now = self.clock.now();
-        let mut waiting: Vec<(Timestamp, &Watched)> = Vec::new();
-        for (name, watched) in &self.watched {
-            let record = self.store.source(name)?;
-            let due = record.next_poll.unwrap_or(Timestamp::MIN);
-            if record.stopped.is_none() && (all || due <= now) {
-                waiting.push((due, watched));
+        if all {
+            for watched in self.watched.values() {
+                self.agenda().put(&watched.config.name, watched.source.host(), Due::At(now));
             }
         }
-        waiting.sort_by_key(|(due, _)| *due);
-        let mut hosts = BTreeSet::new();
         let mut running = FuturesUnordered::new();
         let mut tally = Tally::default();
+        // Each source at most once a round, so that a round ends.
+        let mut asked = BTreeSet::new();
         loop {
             while running.len() < AT_ONCE {
-                let Some(free) = waiting.iter().position(|(_, w)| !hosts.contains(w.source.host())) else { break };
-                let (_, watched) = waiting.remove(free);
-                hosts.insert(watched.source.host().to_owned());
-                running.push(async move { (watched.source.host().to_owned(), self.poll_one(watched).await) });
+                let Some(name) = self.agenda().take(now) else { break };
+                let Some(watched) = self.watched.get(&name) else { continue };
+                if !asked.insert(name.clone()) {
+                    self.agenda().done(&name, now, Due::At(self.clock.now() + watched.config.every));
+                    break;
+                }
+                running.push(async move { (name, self.poll_one(watched).await) });
             }
-            let Some((host, done)) = running.next().await else { break };
-            hosts.remove(&host);
-            tally.add(done?);
+            let Some((name, done)) = running.next().await else { break };
+            let (one, due) = done?;
+            match due {
+                Some(due) => self.agenda().done(&name, self.clock.now(), due),
+                None => self.agenda().remove(&name),
+            }
+            tally.add(one);
         }
         Ok(tally)
     }
 
-    /// What a webhook hinted at. The hint is only a reason to look: what is believed is what the source shows.
-    pub async fn hinted(&self, hint: &Hint) -> Result<Tally, StoreError> {
-        let Some(watched) = self.watched.get(&hint.source) else { return Ok(Tally::default()) };
+    /// What a webhook hinted at. The hint is only a reason to look: what is believed is what the source shows. A thing
+    /// that is known is read now; for anything else its source becomes due (unless it must be left alone).
+    pub async fn hinted(&self, hint: &Hint) -> Result<(), StoreError> {
         if let Some(key) = &hint.key
             && let Some(number) = self.store.by_key(key)?
         {
-            self.reread(number).await?;
-            return Ok(Tally::default());
+            if self.store.item(number)?.as_ref().is_some_and(is_watched) {
+                self.reread(number).await?;
+            }
+            return Ok(());
         }
-        if self.store.source(&hint.source)?.stopped.is_some() {
-            return Ok(Tally::default());
-        }
-        self.poll_one(watched).await
+        self.agenda().hurry(&hint.source, self.clock.now());
+        Ok(())
     }
 
-    async fn poll_one(&self, watched: &Watched) -> Result<Tally, StoreError> {
+    /// Asks one source. Also says when it is due again; `None`: never.
+    async fn poll_one(&self, watched: &Watched) -> Result<(Tally, Option<Due>), StoreError> {
         let name = &watched.config.name;
         let started = self.clock.now();
-        let record = self.store.source(name)?;
+        let record = self.source_record(watched)?;
         let store = &self.store;
         // A store that cannot be read makes everything look known: nothing is announced by mistake.
         let known = |key: &str| store.by_key(key).map_or(true, |number| number.is_some());
@@ -215,7 +240,7 @@ impl Poller {
         watched: &Watched,
         mut record: SourceRecord,
         error: &SourceError,
-    ) -> Result<Tally, StoreError> {
+    ) -> Result<(Tally, Option<Due>), StoreError> {
         let name = &watched.config.name;
         let now = self.clock.now();
         let first = record.failures == 0;
@@ -230,8 +255,9 @@ impl Poller {
         };
         record.failures = record.failures.saturating_add(1);
         record.last_error = Some(message.clone());
-        record.next_poll =
-            Some(schedule::next_poll(now, watched.config.every, None, retry_after, record.failures, rand::random()));
+        let next = schedule::next_poll(now, watched.config.every, None, retry_after, record.failures, rand::random());
+        record.next_poll = Some(next);
+        let due = record.stopped.is_none().then_some(Due::NotBefore(next));
         let mut notes = Vec::new();
         // Each failure of a row would drown the journal; the first, and the last word, are what people need.
         if first || record.stopped.is_some() {
@@ -244,7 +270,7 @@ impl Poller {
         }
         tracing::warn!(source = %name, failures = record.failures, "cannot read the source: {message}");
         self.commit_source(record, notes, Change::default())?;
-        Ok(Tally { polled: 1, failed: vec![name.clone()], ..Tally::default() })
+        Ok((Tally { polled: 1, failed: vec![name.clone()], ..Tally::default() }, due))
     }
 
     async fn record(
@@ -253,7 +279,7 @@ impl Poller {
         mut record: SourceRecord,
         mut polled: Polled,
         started: Timestamp,
-    ) -> Result<Tally, StoreError> {
+    ) -> Result<(Tally, Option<Due>), StoreError> {
         let name = &watched.config.name;
         let now = self.clock.now();
         let mut tally = Tally { polled: 1, ..Tally::default() };
@@ -379,10 +405,10 @@ impl Poller {
         record.last_success = Some(now);
         record.failures = 0;
         record.last_error = failed.map(|reason| format!("{} not read yet: {reason}", still_pending.len()));
-        record.next_poll =
-            Some(schedule::next_poll(now, watched.config.every, polled.at_least, None, 0, rand::random()));
+        let next = schedule::next_poll(now, watched.config.every, polled.at_least, None, 0, rand::random());
+        record.next_poll = Some(next);
         self.commit_source(record, notes, Change { fingerprints, ..Change::default() })?;
-        Ok(tally)
+        Ok((tally, Some(Due::At(next))))
     }
 
     /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
@@ -617,6 +643,16 @@ fn late_news(found: &Found, now: Timestamp) -> Option<String> {
     let published = found.published.filter(|published| *published < now - OLD_NEWS)?;
     let days = now.duration_since(published).as_hours() / 24;
     Some(format!("it was published {days} days before it was first seen here"))
+}
+
+/// What a source is, as far as its settings tell: another one under the same name has nothing to remember.
+fn identity(source: &SourceConfig) -> String {
+    match &source.spec {
+        SourceSpec::Discourse { url, category, subcategories, .. } => format!("discourse {url} {category} {subcategories}"),
+        SourceSpec::Feed { url } => format!("feed {url}"),
+        SourceSpec::MediaCcc { url, .. } => format!("media-ccc-de {url}"),
+        SourceSpec::PeerTube { url, channel } => format!("peertube {url} {channel}"),
+    }
 }
 
 /// Is it worth reading again when its list entry changes? `lifecycle.md` 2, "author changed it".
