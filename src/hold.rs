@@ -29,7 +29,7 @@ mod quiet;
 mod worked_examples;
 
 pub use forecast::{Forecast, Leaving, Waiting, forecast};
-pub use pacing::{Counted, Limit, Pacing, for_kind, pacing, slot};
+pub use pacing::{Counted, Limit, Pacing, author_of, for_kind, pacing, slot};
 pub use quiet::{HORIZON, QuietAlways, check_quiet, grace_end, is_quiet, next_waking};
 
 /// When Oyez was away for longer than this, what it holds gets [`with_grace`] (`lifecycle.md` 3.4).
@@ -96,7 +96,7 @@ pub enum Distrust {
 
 /// Is the wall clock to be believed after a start (`lifecycle.md` 3.9)?
 ///
-/// `skews`: for each recent answer of a polled source, its `Date` header less the wall clock at that moment. Their median
+/// `skews`: for each polled host, the `Date` header of its last answer less the wall clock at that moment. Their median
 /// decides, so that one server with a wrong clock stops nobody; with an even number the middle one nearer to ours.
 /// Without any, only the journal is asked.
 ///

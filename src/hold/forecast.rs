@@ -21,7 +21,7 @@ pub struct Waiting<'a> {
     pub account: &'a str,
     /// The item's kind.
     pub kind: &'a str,
-    /// Who wrote it, by the name that tells authors apart; `None` where nobody is named.
+    /// Who wrote it, by [`super::author_of`]; `None` where nobody is named, who then takes no turns.
     pub author: Option<&'a str>,
     /// When it was made public; where the source does not say, when it was first seen.
     pub published: Timestamp,

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::later;
 use super::quiet::{Repeated, moment, next_waking};
 use crate::config::{AccountConfig, Hold, HoldSettings, KindHold, Period, QuietHours, Rate};
+use crate::item::{Item, Progress};
 
 /// A post that counts against its account's limits: one that is being sent, was sent, or may have been (`unsure`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,32 @@ pub struct Counted {
     pub at: Timestamp,
     /// Its item's kind.
     pub kind: String,
-    /// Its item's author, in the same words as [`super::Waiting::author`].
+    /// Its item's author, by [`author_of`].
     pub author: Option<String>,
+}
+
+impl Counted {
+    /// What `item` counts for on `account`: something where it is being sent, was sent, or nobody knows (`lifecycle.md`
+    /// 3.5). What failed or was retracted makes room for another.
+    pub fn of(item: &Item, account: &str) -> Option<Counted> {
+        let at = match &item.deliveries.get(account)?.progress {
+            Progress::Sending { since } | Progress::Unsure { since } => *since,
+            Progress::Sent { at, .. } => *at,
+            Progress::Queued
+            | Progress::Waiting { .. }
+            | Progress::Failed { .. }
+            | Progress::Cancelled
+            | Progress::Retracting { .. }
+            | Progress::Retracted { .. } => return None,
+        };
+        Some(Counted { at, kind: item.kind.clone(), author: author_of(item).map(str::to_owned) })
+    }
+}
+
+/// The name by which authors are told apart when they take turns: the user name on the source, else the name shown.
+pub fn author_of(item: &Item) -> Option<&str> {
+    let author = item.origins.first()?.found.author.as_ref()?;
+    Some(author.username.as_deref().unwrap_or(&author.name)).filter(|name| !name.is_empty())
 }
 
 /// One pair of limits over one set of posts.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::quiet::tests::any_quiet;
 use super::*;
 use crate::config::{AccountConfig, AccountSpec, Hold, KindHold, Period, QuietHours, Rate};
-use crate::item::Number;
+use crate::item::{Author, Delivery, Found, Item, Number, Origin, Progress};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -296,6 +296,32 @@ fn accounts_do_not_wait_for_each_other() {
     let due: Vec<_> = forecast.due(at("2026-11-13T13:00")).iter().map(|l| (l.number, l.account.as_str())).collect();
     assert_eq!(due, [(1, "b"), (1, "a"), (2, "b")]);
     assert_eq!(forecast.due(at("2026-11-13T11:59")), []);
+}
+
+#[test]
+fn what_counts_against_a_limit() {
+    let noon = at("2026-11-13T12:00");
+    let (since, url) = (noon, None::<String>);
+    let check = |progress: Progress, counts: bool| {
+        let author = Author { name: "Ida".to_owned(), username: Some("ida".to_owned()), ..Author::default() };
+        let found = Found { author: Some(author), ..Found::default() };
+        let origin = Origin { source: String::new(), contact: String::new(), first_seen: noon, found, gone: None };
+        let deliveries = BTreeMap::from([("a".to_owned(), Delivery { progress, ..Delivery::default() })]);
+        let item = Item { kind: "talk".to_owned(), origins: vec![origin], deliveries, ..Item::default() };
+        let want = Counted { author: Some("ida".to_owned()), ..counted("talk", noon) };
+        assert_eq!(Counted::of(&item, "a"), counts.then_some(want), "{:?}", item.deliveries);
+        assert_eq!(Counted::of(&item, "b"), None);
+    };
+    check(Progress::Queued, false);
+    check(Progress::Sending { since }, true);
+    check(Progress::Waiting { since }, false);
+    check(Progress::Sent { at: noon, id: url.clone(), url: url.clone() }, true);
+    check(Progress::Unsure { since }, true);
+    check(Progress::Failed { at: noon }, false);
+    check(Progress::Cancelled, false);
+    check(Progress::Retracting { since, sent_at: noon, id: url.clone(), url }, false);
+    check(Progress::Retracted { at: noon }, false);
+    assert_eq!(author_of(&Item::default()), None);
 }
 
 #[test]

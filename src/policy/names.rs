@@ -6,6 +6,14 @@ use minijinja::{Expression, context};
 
 use super::{ENGINE, FIELDS, Flaw};
 
+/// The filters that a rule may well want; there are more, see [`is_known`].
+const FILTERS: [&str; 13] = [
+    "lower", "upper", "length", "first", "last", "replace", "default", "trim", "select", "reject", "join", "split",
+    "int",
+];
+/// The tests that a rule may well want.
+const TESTS: [&str; 9] = ["defined", "none", "startingwith", "endingwith", "number", "string", "in", "lower", "upper"];
+
 /// Fields, parts of fields, filters and tests that do not exist.
 pub(super) fn unknown(when: &str, expression: &Expression<'_, '_>) -> Vec<Flaw> {
     let words = words(when);
@@ -47,31 +55,7 @@ pub(super) fn unknown(when: &str, expression: &Expression<'_, '_>) -> Vec<Flaw> 
             Role::Name | Role::Call | Role::Other => continue,
         };
         if !is_known(name, role) {
-            let hint = match role {
-                "filter" => nearest(
-                    name,
-                    [
-                        "lower", "upper", "length", "first", "last", "replace", "default", "trim", "select", "reject",
-                        "join", "split", "int",
-                    ],
-                ),
-                _ => nearest(
-                    name,
-                    [
-                        "defined",
-                        "none",
-                        "startingwith",
-                        "endingwith",
-                        "number",
-                        "string",
-                        "in",
-                        "true",
-                        "false",
-                        "lower",
-                        "upper",
-                    ],
-                ),
-            };
+            let hint = if role == "filter" { nearest(name, FILTERS) } else { nearest(name, TESTS) };
             flaws.push(Flaw {
                 what: format!("unknown {role} `{name}`"),
                 hint: hint.map(|near| format!("did you mean `{near}`?")),
@@ -91,9 +75,13 @@ fn is_known(name: &str, role: &'static str) -> bool {
 /// What a word of an expression is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
+    /// A field, as far as it goes.
     Name,
+    /// The same with an opening bracket after it.
     Call,
+    /// After `|`.
     Filter,
+    /// After `is` or `is not`.
     Test,
     /// A keyword, a part after a dot, the name of an argument.
     Other,
