@@ -4,7 +4,9 @@
 //! pure: an item goes in, another comes out, and the store writes it in one transaction with a compare on its revision.
 //! Nothing here sends, renders or reads: posts arrive already worded and measured.
 mod act;
+mod answer;
 mod event;
+mod join;
 mod time;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ use crate::platform::{Published, ReadBack, SendError};
 pub use act::act;
 pub use event::happen;
 pub(crate) use event::{expires_at, stale_at};
+pub use join::{join, split};
 
 use time::{grace_end, later, settled_at};
 
@@ -170,6 +173,13 @@ pub enum Event {
         origin: usize,
         /// What it is now.
         found: Box<Found>,
+    },
+    /// The same thing was found at another place.
+    AlsoAt {
+        /// Where among the origins: their order is the configuration's.
+        at: usize,
+        /// The place.
+        origin: Box<Origin>,
     },
     /// Its origin was read.
     Reachable,
