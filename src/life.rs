@@ -1,6 +1,6 @@
 //! The only way from one state to another. `lifecycle.md` sections 1 to 3 are the oracle; this module is its tables.
 //!
-//! [`act`] is what a person does, [`happen`] what the world does, [`may_leave`] the last gate before a request. All are
+//! [`act()`] is what a person does, [`happen`] what the world does, [`may_leave`] the last gate before a request. All are
 //! pure: an item goes in, another comes out, and the store writes it in one transaction with a compare on its revision.
 //! Nothing here sends, renders or reads: posts arrive already worded and measured.
 mod act;
