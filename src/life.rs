@@ -1,9 +1,10 @@
 //! The only way from one state to another. `lifecycle.md` sections 1 to 3 are the oracle; this module is its tables.
 //!
-//! [`act`] is what a person does, [`happen`] what the world does, [`may_leave`] the last gate before a request. All are
+//! [`act()`] is what a person does, [`happen`] what the world does, [`may_leave`] the last gate before a request. All are
 //! pure: an item goes in, another comes out, and the store writes it in one transaction with a compare on its revision.
 //! Nothing here sends, renders or reads: posts arrive already worded and measured.
 mod act;
+mod answer;
 mod event;
 mod join;
 mod time;
@@ -25,8 +26,8 @@ use crate::platform::{Published, ReadBack, SendError};
 
 pub use act::act;
 pub use event::happen;
-pub use join::join;
 pub(crate) use event::{expires_at, stale_at};
+pub use join::{join, split};
 
 use crate::hold::{grace_end, settled_at};
 use time::later;
@@ -173,6 +174,13 @@ pub enum Event {
         origin: usize,
         /// What it is now.
         found: Box<Found>,
+    },
+    /// The same thing was found at another place.
+    AlsoAt {
+        /// Where among the origins: their order is the configuration's.
+        at: usize,
+        /// The place.
+        origin: Box<Origin>,
     },
     /// Its origin was read.
     Reachable,

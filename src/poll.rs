@@ -436,12 +436,18 @@ impl Poller {
                         self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX)
                     };
                     let number = item.number;
-                    let joined = life::join(&item, origin.clone(), &watched.config.kind, &order);
-                    let note = Note {
-                        detail: json!({"source": watched.config.name, "url": origin.found.url}),
-                        ..Note::new(now, Some(number), "oyez", "joined")
+                    let rank = order(&origin.source);
+                    let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
+                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()) };
+                    let Ok(joined) = life::happen(&item, event, &self.rules(&item.kind, now)) else {
+                        return Ok(Tally::default());
                     };
-                    Change { items: vec![joined], notes: vec![note], durable: true, ..Change::default() }
+                    let mut notes = crate::deliver::notes(&joined, now, number);
+                    notes.push(Note {
+                        detail: json!({"source": watched.config.name, "url": origin.found.url}),
+                        ..Note::new(now, Some(number.into()), "oyez", "joined")
+                    });
+                    Change { items: vec![joined.item], notes, durable: true, ..Change::default() }
                 }
                 None => {
                     let verdict = self.policy.evaluate(&Fields::new(

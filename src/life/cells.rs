@@ -96,7 +96,7 @@ pub(super) fn shown(item: &Item) -> String {
     format!("{} {letters}", item.state().name())
 }
 
-fn item(state: &str, letters: &str) -> Item {
+pub(super) fn item(state: &str, letters: &str) -> Item {
     let phase = match state {
         "known" => Phase::Known,
         "settling" => Phase::Settling,

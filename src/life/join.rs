@@ -1,57 +1,140 @@
-//! Two sights of one thing become one item (promise 6).
-use crate::item::{Item, Origin, Phase};
+//! Two items that are one thing, and one that was two after all (promise 6).
+use crate::item::{Delivery, Item, Phase, Progress, State};
 
-/// The item with one more origin. Text and kind come from the first origin in the order of the configuration (`order`),
-/// links from all. Joining undoes no decision and makes nothing due again: states, times and deliveries stay, and posts
-/// that the team has seen are not worded anew. While an item still settles, the first origin's kind is the item's.
-pub fn join(item: &Item, origin: Origin, kind: &str, order: &dyn Fn(&str) -> usize) -> Item {
-    let mut joined = item.clone();
-    if joined.origins.iter().any(|known| known.found.key == origin.found.key) {
-        return joined;
+use super::{Applied, Refused, Work, cancel, says};
+
+/// Makes `other` a duplicate of `item`, which takes over its origins. Joining never undoes a decision (vetoed, ignored or
+/// known at one of them stays so) and never makes due again what is out: an account that the other one was claimed for
+/// is left out here. Whoever calls this words the posts anew where the first origin became another.
+///
+/// # Errors
+/// The other one has the lower number, or one of them is a duplicate already.
+pub fn join(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
+    if item.number >= other.number {
+        return Err(Refused::new(format!("item {} keeps the lower number", item.number.min(other.number)))
+            .hint(format!("`oyez join {} {}`", other.number, item.number)));
     }
-    let rank = order(&origin.source);
-    let at = joined.origins.iter().take_while(|known| order(&known.source) <= rank).count();
-    if at == 0 && joined.phase == Phase::Settling {
-        kind.clone_into(&mut joined.kind);
+    for one in [item, other] {
+        if one.state() == State::Duplicate {
+            return Err(Refused::new(format!("item {} {}", one.number, says(one))));
+        }
     }
-    joined.origins.insert(at, origin);
-    joined
+    let (mut work, mut rest) = (Work::new(item), Work::new(other));
+    for origin in &other.origins {
+        let known = |o: &crate::item::Origin| o.source == origin.source && o.found.key == origin.found.key;
+        if !work.item.origins.iter().any(known) {
+            work.item.origins.push(origin.clone());
+        }
+    }
+    let open = match item.state() {
+        State::Settling | State::Held | State::Publishing => true,
+        State::Known
+        | State::Done
+        | State::Vetoed
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => false,
+    };
+    let decided = match &other.phase {
+        Phase::Vetoed { .. } | Phase::Ignored | Phase::Known => true,
+        Phase::Settling | Phase::Held | Phase::Expired | Phase::Withdrawn { .. } | Phase::Duplicate { .. } => false,
+    };
+    if open && decided {
+        work.note("decided", None, format!("item {} {}", other.number, says(other)));
+        work.item.phase = other.phase.clone();
+        if other.verdict.verdict > work.item.verdict.verdict {
+            work.item.verdict = other.verdict.clone();
+        }
+        work.cancel_queued();
+    }
+    if open && let Some(end) = other.window_end {
+        work.grow_window(end);
+    }
+    work.item.snoozed = work.item.snoozed.max(other.snoozed);
+    for (account, delivery) in &mut work.item.deliveries {
+        let claimed = other.deliveries.get(account).is_some_and(|d| d.progress.was_claimed());
+        if claimed && delivery.progress == Progress::Queued {
+            cancel(delivery);
+        }
+    }
+    work.note("joined", None, format!("{} is the same", other.number));
+    rest.item.phase = Phase::Duplicate { of: item.number };
+    rest.cancel_queued();
+    rest.note("duplicate", None, format!("of {}", item.number));
+    Ok((work.done(), rest.done()))
+}
+
+/// Undoes a join: `other`, a duplicate of `item`, stands for itself again, as known: what it was before is not told any
+/// more, so nothing happens to it unless a person sends it on its way.
+///
+/// # Errors
+/// It is no duplicate of this item.
+pub fn split(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
+    if other.phase != (Phase::Duplicate { of: item.number }) {
+        return Err(Refused::new(format!("item {} is no duplicate of {}", other.number, item.number)));
+    }
+    let (mut work, mut rest) = (Work::new(item), Work::new(other));
+    let (number, of) = (other.number, item.number);
+    work.item.origins.retain(|o| !other.origins.iter().any(|p| p.source == o.source && p.found.key == o.found.key));
+    if work.item.origins.is_empty() {
+        return Err(Refused::new(format!("item {of} has no other origin than those of {number}")));
+    }
+    work.note("split", None, format!("{number} is another thing"));
+    rest.item.phase = Phase::Known;
+    for delivery in rest.item.deliveries.values_mut().filter(|d| d.progress == Progress::Cancelled) {
+        *delivery = Delivery::default();
+    }
+    rest.note("split", None, format!("no longer the same as {of}"));
+    rest.warnings.push(format!("it is only known now: `oyez reinstate {number}` sends it on its way"));
+    Ok((work.done(), rest.done()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cells::{at, item, origin, shown};
     use super::*;
-    use crate::item::Found;
 
-    fn origin(source: &str, key: &str) -> Origin {
-        Origin {
-            source: source.to_owned(),
-            contact: "c".to_owned(),
-            first_seen: jiff::Timestamp::UNIX_EPOCH,
-            found: Found { key: key.to_owned(), ..Found::default() },
-            gone: None,
-        }
+    fn other(state: &str, letters: &str) -> Item {
+        let mut origin = origin();
+        origin.source = "videos".into();
+        Item { number: 43, origins: vec![origin], window_end: Some(at(9000)), ..item(state, letters) }
     }
 
-    fn order(name: &str) -> usize {
-        ["ccc", "youtube"].iter().position(|n| *n == name).unwrap_or(usize::MAX)
-    }
-
-    #[test]
-    fn the_first_source_of_the_configuration_gives_the_text() {
-        let item = Item { phase: Phase::Settling, kind: "video".into(), origins: vec![origin("youtube", "y")], ..Item::default() };
-        let joined = join(&item, origin("ccc", "c"), "talk", &order);
-        assert_eq!(joined.found().key, "c");
-        assert_eq!(joined.kind, "talk");
-        let again = join(&joined, origin("ccc", "c"), "talk", &order);
-        assert_eq!(again.origins.len(), 2);
+    #[track_caller]
+    fn check(one: (&str, &str), two: (&str, &str), want: &str) {
+        let (kept, gone) = join(&item(one.0, one.1), &other(two.0, two.1)).expect("can be joined");
+        assert_eq!(shown(&kept.item), want);
+        assert_eq!((kept.item.origins.len(), gone.item.phase), (2, Phase::Duplicate { of: 42 }));
+        assert!(!gone.item.deliveries.values().any(|d| d.progress == Progress::Queued));
     }
 
     #[test]
     fn promise_06_joining_undoes_no_decision() {
-        for phase in [Phase::Known, Phase::Ignored, Phase::Vetoed { by: "x".into(), at: jiff::Timestamp::UNIX_EPOCH }] {
-            let item = Item { phase: phase.clone(), origins: vec![origin("ccc", "c")], ..Item::default() };
-            assert_eq!(join(&item, origin("youtube", "y"), "talk", &order).phase, phase);
+        check(("held", "qqq"), ("held", "qqq"), "held qqq");
+        check(("held", "qqq"), ("vetoed", "ccc"), "vetoed ccc");
+        check(("publishing", "sqq"), ("vetoed", "ccc"), "vetoed scc");
+        check(("settling", "qqq"), ("known", "qqq"), "known ccc");
+        check(("settling", "qqq"), ("ignored", "qqq"), "ignored ccc");
+        for state in ["vetoed", "ignored", "known"] {
+            check((state, "ccc"), ("held", "qqq"), &format!("{state} ccc"));
         }
+        check(("done", "sss"), ("held", "qqq"), "done sss");
+    }
+
+    #[test]
+    fn promise_06_joining_makes_nothing_due_again() {
+        check(("held", "qqq"), ("publishing", "suq"), "held ccq");
+        let (kept, _) = join(&item("held", "qqq"), &other("held", "qqq")).unwrap();
+        assert_eq!(kept.item.window_end, Some(at(9000)), "the longer window counts");
+        assert!(join(&other("held", "qqq"), &item("held", "qqq")).is_err());
+    }
+
+    #[test]
+    fn a_split_item_is_known() {
+        let (kept, gone) = join(&item("held", "qqq"), &other("held", "qqq")).unwrap();
+        let (one, two) = split(&kept.item, &gone.item).unwrap();
+        assert_eq!((one.item.origins.len(), shown(&two.item).as_str()), (1, "known qqq"));
+        assert!(split(&one.item, &two.item).is_err());
     }
 }
