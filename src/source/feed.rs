@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use feed_rs::model::{Entry, Feed as Model, FeedType};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use url::Url;
 
 pub(crate) use self::entry::looks_like_html;
@@ -459,18 +458,20 @@ impl Source for Feed {
     }
 
     async fn poll(&self, context: &PollContext<'_>) -> Result<Polled, SourceError> {
-        let old: Memory = serde_json::from_value(context.memory.clone()).unwrap_or_default();
+        let old: Memory = ask::recall(context.memory, self.url.as_str());
         let believed = old.moved.as_ref().filter(|m| m.is_believed(context.now));
         let url = believed.map_or(&self.url, |m| &m.to);
         let validators = if old.waiting { Validators::default() } else { old.validators.clone() };
         let get = Get { validators, max_bytes: MAX_BYTES, ..Get::default() };
-        let answer = context.http.get(url, get, context.now).await.map_err(ask::no_answer)?;
+        let mut answer = context.http.get(url, get, context.now).await.map_err(ask::no_answer)?;
         let mut memory = old.clone();
         if believed.is_none() {
             memory.moved = watch_move(old.moved.clone(), answer.moved_to.clone(), &self.url, context.now);
         } else if matches!(answer.status, 404 | 410) {
-            // The new place does not hold: the configured one is asked again next time.
-            return Err(SourceError::Broken(format!("{url}, where the feed had moved, answered {}", answer.status)));
+            // The new place does not hold: the configured one is asked again.
+            memory.moved = None;
+            let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
+            answer = context.http.get(&self.url, get, context.now).await.map_err(ask::no_answer)?;
         }
         let hash = ask::digest(&answer.body);
         let same = answer.status == 200 && !old.waiting && !old.hash.is_empty() && hash == old.hash;
@@ -483,7 +484,7 @@ impl Source for Feed {
                 unchanged: true,
                 at_least: ask::longer((!ttl.is_zero()).then_some(ttl), answer.fresh_for),
                 server_time: answer.date,
-                memory: remember(&memory),
+                memory: ask::remember(&memory, self.url.as_str()),
                 ..Polled::default()
             });
         }
@@ -503,7 +504,7 @@ impl Source for Feed {
             skipped: feed.skipped.into_iter().take(100).collect(),
             at_least: ask::longer(feed.ttl, answer.fresh_for),
             server_time: answer.date,
-            memory: remember(&memory),
+            memory: ask::remember(&memory, self.url.as_str()),
             ..Polled::default()
         })
     }
@@ -512,12 +513,9 @@ impl Source for Feed {
         let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
         // Only caching depends on the time that is handed over, and nothing is cached here.
         let answer = http.get(&self.url, get, Timestamp::UNIX_EPOCH).await.map_err(ask::no_answer)?;
-        Ok(reread(&self.read_answer(&answer)?, found))
+        let feed = self.read_answer(&answer).map_err(ask::within_the_hour)?;
+        Ok(reread(&feed, found))
     }
-}
-
-fn remember(memory: &Memory) -> Value {
-    serde_json::to_value(memory).unwrap_or(Value::Null)
 }
 
 /// Counts permanent redirects to one and the same place. Never from https to http.

@@ -447,7 +447,8 @@ impl Source for MediaCcc {
     }
 
     async fn poll(&self, context: &PollContext<'_>) -> Result<Polled, SourceError> {
-        let mut memory: Memory = serde_json::from_value(context.memory.clone()).unwrap_or_default();
+        let host = canonical_host(&self.host);
+        let mut memory: Memory = ask::recall(context.memory, host);
         let mut polled = Polled::default();
         self.list(context, &mut memory, &mut polled).await?;
         let followed: Vec<String> =
@@ -505,7 +506,7 @@ impl Source for MediaCcc {
         }
         memory.followed.retain(|acronym, _| followed.contains(acronym));
         polled.at_least = ask::longer(polled.at_least, None::<Duration>);
-        polled.memory = serde_json::to_value(&memory).unwrap_or(Value::Null);
+        polled.memory = ask::remember(&memory, host);
         Ok(polled)
     }
 
@@ -518,7 +519,7 @@ impl Source for MediaCcc {
         match answer.status {
             200 => {}
             404 if from_voctoweb => return Ok(Reread::Gone("deleted".into())),
-            _ => return Err(ask::refused(&answer)),
+            _ => return Err(ask::within_the_hour(ask::refused(&answer))),
         }
         parse_event(&answer.body, &self.base).map(|f| Reread::Present(Box::new(f))).map_err(SourceError::Broken)
     }

@@ -366,8 +366,9 @@ impl Source for PeerTube {
     }
 
     async fn poll(&self, context: &PollContext<'_>) -> Result<Polled, SourceError> {
-        let old: Memory = serde_json::from_value(context.memory.clone()).unwrap_or_default();
-        let first = self.get(context.http, &self.page(0, FIRST_PAGE), old.validators.clone(), context.now).await?;
+        let of = self.page(0, FIRST_PAGE);
+        let old: Memory = ask::recall(context.memory, of.as_str());
+        let first = self.get(context.http, &of, old.validators.clone(), context.now).await?;
         let mut polled = Polled {
             contacts: vec![self.contact.clone()],
             at_least: first.fresh_for,
@@ -376,7 +377,7 @@ impl Source for PeerTube {
         };
         if first.status == 304 {
             let validators = ask::renewed(old.validators.clone(), &first.validators);
-            polled.memory = remember(&Memory { validators, ..old });
+            polled.memory = ask::remember(&Memory { validators, ..old }, of.as_str());
             polled.unchanged = true;
             return Ok(polled);
         }
@@ -408,7 +409,7 @@ impl Source for PeerTube {
         let hash = ask::fingerprint(parts);
         polled.unchanged = hash == old.hash;
         polled.skipped = videos.skipped;
-        polled.memory = remember(&Memory { validators: first.validators, hash });
+        polled.memory = ask::remember(&Memory { validators: first.validators, hash }, of.as_str());
         Ok(polled)
     }
 
@@ -421,7 +422,7 @@ impl Source for PeerTube {
             200 => {}
             404 if from_peertube => return Ok(Reread::Gone("deleted".into())),
             401 | 403 if from_peertube => return Ok(Reread::Gone("no longer public".into())),
-            _ => return Err(ask::refused(&answer)),
+            _ => return Err(ask::within_the_hour(ask::refused(&answer))),
         }
         let read = parse_video(&answer.body, &self.base).map_err(SourceError::Broken)?;
         let Reread::Present(mut video) = read else { return Ok(read) };
@@ -442,10 +443,6 @@ impl Source for PeerTube {
     fn reads_by_key(&self) -> bool {
         false
     }
-}
-
-fn remember(memory: &Memory) -> Value {
-    serde_json::to_value(memory).unwrap_or(Value::Null)
 }
 
 #[cfg(test)]

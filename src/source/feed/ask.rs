@@ -33,6 +33,33 @@ pub(crate) fn refused(answer: &Answer) -> SourceError {
     }
 }
 
+/// The same for reading one thing again, where the time of day is not known: a `Retry-After` given as a date is then
+/// worth no more than an hour.
+pub(crate) fn within_the_hour(error: SourceError) -> SourceError {
+    match error {
+        SourceError::Later { reason, after } => {
+            SourceError::Later { reason, after: after.map(|a| a.min(Duration::from_secs(3600))) }
+        }
+        SourceError::Broken(_) | SourceError::Stopped(_) | SourceError::Misconfigured(_) => error,
+    }
+}
+
+/// A source's memory, where it is of `what`; after the configuration names another place it starts anew: validators and
+/// hashes of one document say nothing about another.
+pub(crate) fn recall<T: serde::de::DeserializeOwned + Default>(memory: &Value, what: &str) -> T {
+    let same = memory.get("of").and_then(Value::as_str) == Some(what);
+    same.then(|| serde_json::from_value(memory.clone()).ok()).flatten().unwrap_or_default()
+}
+
+/// What [`recall`] reads next time.
+pub(crate) fn remember<T: serde::Serialize>(memory: &T, what: &str) -> Value {
+    let mut value = serde_json::to_value(memory).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("of".into(), what.into());
+    }
+    value
+}
+
 /// `detail`, `title`, `message` or `error` of a JSON error (RFC 7807 and voctoweb's own), one short line.
 fn problem(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;

@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], content_type: Option<&str>) -> String {
     };
     let encoding = prolog_encoding(bytes)
         .and_then(|label| known(&label))
-        .or_else(|| content_type.and_then(charset).and_then(|label| known(&label)));
+        .or_else(|| content_type.and_then(charset).and_then(known));
     match (encoding, utf8) {
         (Some(encoding), _) if encoding != encoding_rs::UTF_8 => {
             encoding.decode_without_bom_handling(bytes).0.into_owned()
