@@ -208,7 +208,7 @@ mod tests {
                 t[key] = Value::Null;
             }
             let post = &mut t["post_stream"]["posts"][0];
-            for key in ["name", "cooked", "trust_level", "staff", "version", "hidden"] {
+            for key in ["name", "display_username", "cooked", "trust_level", "staff", "version", "hidden"] {
                 post[key] = Value::Null;
             }
         });
