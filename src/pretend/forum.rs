@@ -262,6 +262,13 @@ impl Forum {
         }
     }
 
+    /// Makes a category a sub-category of `parent`, or one of its own.
+    pub fn put_below(&self, category: u64, parent: Option<u64>) {
+        if let Some(c) = self.world().categories.iter_mut().find(|c| c.id == category) {
+            c.parent = parent;
+        }
+    }
+
     /// Posts a topic and tells its id.
     pub fn publish(&self, topic: Topic) -> u64 {
         self.world().publish(topic)

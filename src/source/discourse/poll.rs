@@ -8,6 +8,7 @@ use super::answer::Fault;
 use super::category::{Category, Resolved, Wanted};
 use super::list::{ListedTopic, digest};
 use super::{Discourse, Hint, Order, place, topic_key, topic_url};
+use crate::http::Http;
 use crate::item::Visibility;
 use crate::source::{PollContext, Polled, Sighting, SourceError};
 
@@ -86,7 +87,7 @@ impl Discourse {
         if elsewhere || from_before || furniture || topic.found.visibility != Visibility::Public {
             return Ok(None);
         }
-        let mut sighting = self.sighting(listed, category.id);
+        let mut sighting = self.sighting(listed, &category);
         let mut found = topic.found;
         found.category = listed.category.map(|c| category.word(c));
         sighting.full = Some(found);
@@ -108,10 +109,13 @@ impl Discourse {
         Memory { about: self.about(), ..memory }
     }
 
-    fn sighting(&self, topic: &ListedTopic, category: u64) -> Sighting {
+    /// A topic of a sub-category belongs to the contact of that: where sub-categories are switched on later, their past
+    /// stays as quiet as that of any category met for the first time (promise 5).
+    fn sighting(&self, topic: &ListedTopic, category: &Resolved) -> Sighting {
+        let own = topic.category.filter(|c| self.subcategories && category.has(*c)).unwrap_or(category.id);
         Sighting {
             key: topic_key(&self.base, topic.id),
-            contact: self.contact(category),
+            contact: self.contact(own),
             url: topic_url(&self.base, &topic.slug, topic.id),
             title: topic.title.clone(),
             published: topic.created,
@@ -190,15 +194,14 @@ impl Discourse {
         }
         let mut seen = std::collections::HashSet::new();
         topics.retain(|t| seen.insert(t.id));
+        if self.subcategories {
+            let born = self.adopt(http, now, &mut category, &topics, memory.floor.as_ref()).await?;
+            polled.new_as_a_whole = born.into_iter().map(|c| self.contact(c)).collect();
+            polled.contacts = category.family.iter().map(|c| self.contact(c.id)).collect();
+        }
         for topic in topics.iter().filter(|t| self.announces(t, &category)) {
             if !contacted || is_known(topic) || !floor.is_above(topic.id, topic.created) {
-                polled.sightings.push(self.sighting(topic, category.id));
-            }
-        }
-        for id in topics.iter().filter_map(|t| t.category) {
-            // A sub-category made since; its name comes with the next time the category is resolved.
-            if self.subcategories && !category.has(id) {
-                category.family.push(Category { id, ..Category::default() });
+                polled.sightings.push(self.sighting(topic, &category));
             }
         }
         self.share(&category);
@@ -206,6 +209,38 @@ impl Discourse {
         memory.category = Some(category);
         memory.floor = Some(floor);
         Ok(polled)
+    }
+
+    /// Takes sub-categories that appeared since the last poll into the family, and tells which of them are new as a
+    /// whole: made after first contact, and not an old category that was moved below ours with all its past.
+    async fn adopt(
+        &self,
+        http: &Http,
+        now: Timestamp,
+        category: &mut Resolved,
+        topics: &[ListedTopic],
+        floor: Option<&Floor>,
+    ) -> Result<Vec<u64>, Fault> {
+        if topics.iter().all(|t| t.category.is_none_or(|c| category.has(c))) {
+            return Ok(Vec::new());
+        }
+        let before = category.clone();
+        let fresh = self.resolve(http, now).await?;
+        if fresh.id == category.id {
+            *category = fresh;
+        }
+        for id in topics.iter().filter_map(|t| t.category) {
+            if !category.has(id) {
+                // Listed here, and in no list of categories: its name is not needed.
+                category.family.push(Category { id, ..Category::default() });
+            }
+        }
+        let Some(floor) = floor else { return Ok(Vec::new()) };
+        let is_born = |c: &&Category| match c.definition {
+            Some(definition) => definition > floor.topic,
+            None => topics.iter().filter(|t| t.category == Some(c.id)).all(|t| t.id > floor.topic),
+        };
+        Ok(category.family.iter().filter(|c| !before.has(c.id)).filter(is_born).map(|c| c.id).collect())
     }
 
     /// Is a listed topic one that this source announces?
@@ -237,13 +272,12 @@ impl Discourse {
         let contact = self.contact(id);
         let contacted = (context.contacted)(&contact);
         let shown = rss.topics.len();
-        let mut polled = Polled {
-            contacts: vec![contact.clone()],
-            skipped: rss.skipped,
-            at_least: Some(RSS_AT_LEAST),
-            server_time,
-            ..Polled::default()
+        let contacts = match &category {
+            Some(category) => category.family.iter().map(|c| self.contact(c.id)).collect(),
+            None => vec![contact],
         };
+        let mut polled =
+            Polled { contacts, skipped: rss.skipped, at_least: Some(RSS_AT_LEAST), server_time, ..Polled::default() };
         for topic in rss.topics {
             let definition = category.as_ref().is_some_and(|c| c.is_definition(topic.id));
             let known = (context.known)(&topic.found.key);
@@ -251,9 +285,11 @@ impl Discourse {
             if topic.is_furniture(definition) || floor.is_some_and(|f| f.is_above(topic.id, topic.found.published)) {
                 continue;
             }
+            let named = |c: &&Category| self.subcategories && topic.category.as_ref() == Some(&c.name);
+            let own = category.as_ref().and_then(|c| c.family.iter().find(named)).map_or(id, |c| c.id);
             polled.sightings.push(Sighting {
                 key: topic.found.key.clone(),
-                contact: contact.clone(),
+                contact: self.contact(own),
                 url: topic.found.url.clone(),
                 title: topic.found.title.clone(),
                 published: topic.found.published,

@@ -49,6 +49,17 @@ impl World {
         self.source.poll(&context).await
     }
 
+    /// Polls, remembers, and tells the titles of what a caller would announce: not known, and not of a first contact.
+    async fn announced(&mut self) -> Vec<String> {
+        let before = self.contacted.clone();
+        let polled = self.try_poll().await.unwrap();
+        let loud = |s: &Sighting| before.contains(&s.contact) || polled.new_as_a_whole.contains(&s.contact);
+        let quiet: BTreeSet<String> = polled.sightings.iter().filter(|s| !loud(s)).map(|s| s.title.clone()).collect();
+        let mut news = self.keep(&polled);
+        news.retain(|title| !quiet.contains(title));
+        news
+    }
+
     /// Polls, remembers, and tells the titles that were not known before.
     async fn news(&mut self) -> Vec<String> {
         let polled = self.try_poll().await.unwrap();
@@ -518,4 +529,37 @@ async fn the_forum_serves_captures_and_sends_events() {
     world.forum.deliver(world.http.api(), &hook, event).await.unwrap();
     let seen = world.forum.requests().pop().unwrap();
     assert_eq!((seen.method.as_str(), seen.header("x-discourse-event")), ("POST", Some("post_created")));
+}
+
+#[tokio::test]
+async fn promise_05_sub_categories_switched_on_later_bring_no_past() {
+    let mut world = World::new("announcements", false).await;
+    let security = world.forum.add_category("Security", "security", Some(8));
+    let below = |title: &str, category| Topic { title: title.into(), category, ..Topic::default() };
+    world.announce("Above");
+    world.forum.publish(below("Below", security));
+    assert_eq!(world.announced().await, [""; 0]);
+    world.source = Discourse::new(world.forum.base(), "announcements", true, None);
+    assert_eq!(world.announced().await, [""; 0]);
+    world.clock.advance(HOUR);
+    world.forum.publish(below("Below, later", security));
+    assert_eq!(world.announced().await, ["Below, later"]);
+    // A sub-category made since is new as a whole; an old category moved below ours brings its past with it.
+    let young = world.forum.add_category("Releases", "releases", Some(8));
+    world.forum.publish(below("First release", young));
+    assert_eq!(world.announced().await, ["First release"]);
+}
+
+#[tokio::test]
+async fn promise_05_an_old_category_moved_below_ours_brings_no_past() {
+    let mut world = World::new("announcements", true).await;
+    let old = world.forum.add_category("Old", "old", None);
+    world.forum.publish(Topic { title: "Years ago".into(), category: old, ..Topic::default() });
+    world.announce("Above");
+    assert_eq!(world.announced().await, [""; 0]);
+    world.forum.put_below(old, Some(8));
+    assert_eq!(world.announced().await, [""; 0]);
+    world.clock.advance(HOUR);
+    world.forum.publish(Topic { title: "News".into(), category: old, ..Topic::default() });
+    assert_eq!(world.announced().await, ["News"]);
 }
