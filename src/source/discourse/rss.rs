@@ -30,8 +30,12 @@ pub struct RssTopic {
 }
 
 impl RssTopic {
+    /// A feed does not name the topic that describes its category, which need not be pinned: its title is the
+    /// category's own, to the letter, unless somebody changed it.
     pub(super) fn is_furniture(&self, definition: bool) -> bool {
-        definition || (self.pinned && is_definition_title(&self.found.title))
+        let title = &self.found.title;
+        let about_itself = self.category.as_ref().is_some_and(|c| *title == format!("About the {c} category"));
+        definition || about_itself || (self.pinned && is_definition_title(title))
     }
 }
 
@@ -279,6 +283,9 @@ mod tests {
         assert_eq!(own, [false, true, true]);
         assert_eq!(own, rss.topics.iter().map(|t| rss.is_own(t, Some("Announcements"))).collect::<Vec<_>>());
         assert_eq!(rss.topics.iter().map(|t| t.is_furniture(false)).collect::<Vec<_>>(), [false, false, true]);
+        assert!(RssTopic { pinned: false, ..rss.topics[2].clone() }.is_furniture(false));
+        let news = RssTopic { category: Some("Other".into()), pinned: false, ..rss.topics[2].clone() };
+        assert!(!news.is_furniture(false));
     }
 
     #[test]
