@@ -1,0 +1,276 @@
+//! Opening, creating and rewriting the directory.
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
+
+use super::disk::kind;
+use super::head::{self, HeadFile, sync_dir};
+use super::{Disk, Inner, OpenError, Store, StoreError, Synced, disk, migrate, recorded};
+use crate::item::{Item, Number, Phase};
+use crate::journal::{Entry, Head};
+
+/// Entries at the end of the journal that are checked when the store is opened: enough for what sled may have cut off,
+/// few enough not to be noticed.
+const CHECKED_ENTRIES: u64 = 1000;
+
+/// Records written to a new database at a time.
+const BATCH: usize = 1000;
+
+impl Store {
+    /// Opens the store in `dir`, or makes one there if there is none. The directory is readable by its owner only.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let lock = prepare(dir)?;
+        let remembered = HeadFile::open(&head_path(dir))?;
+        if let Some((_, format, _)) = &remembered {
+            migrate::check(*format)?;
+        }
+        finish_swap(dir)?;
+        let (sled_dir, exists) = (sled_dir(dir), sled_dir(dir).join("db").exists());
+        match (&remembered, exists) {
+            (Some(_), true) | (None, true) => {}
+            (Some(_), false) => return Err(OpenError::Damaged(format!("`{}` is gone", sled_dir.display()))),
+            // Its end was cut off before it had a head, or it is new. The database appears under its name when whole.
+            (None, false) => {
+                remove_dir(&new_dir(dir))?;
+                create_dir(&new_dir(dir))?;
+                let db = disk::open(&new_dir(dir))?;
+                migrate::mark(&db)?;
+                close(db, &new_dir(dir))?;
+                fs::rename(new_dir(dir), &sled_dir)?;
+                sync_dir(dir)?;
+            }
+        }
+        let mut db = disk::open(&sled_dir)?;
+        migrate::migrate(&db)?;
+        let found = check_end(&db)?;
+        if let Some((_, _, head)) = &remembered {
+            check_against(&db, head, &found)?;
+        } else if found.seq > 0 {
+            return Err(OpenError::Damaged(format!("`{}` is gone", head_path(dir).display())));
+        }
+        if disk::read::<bool>(&db, &disk::named(kind::META, migrate::COMPACT))?.is_some() {
+            db = rewrite(dir, db)?;
+        }
+        let head_file = match remembered {
+            Some((head_file, _, _)) => head_file,
+            None => HeadFile::create(&head_path(dir), migrate::FORMAT, &found)?,
+        };
+        let disk = Disk::of(db, &sled_dir, found)?;
+        let synced = Mutex::new(Synced { head: head_file, changes: 0 });
+        let inner =
+            Inner { dir: dir.to_owned(), disk: RwLock::new(disk), synced, failed: AtomicBool::new(false), _lock: lock };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Rewrites the database into new files if words were forgotten since the last time, so that no old version of a
+    /// page is left on disk. Copies everything; changes wait meanwhile. Also done by [`Store::open`].
+    pub fn compact(&self) -> Result<bool, StoreError> {
+        // Holding both locks: nobody syncs or changes the files that are about to go.
+        let mut synced = self.synced();
+        let mut disk = self.write()?;
+        if disk::read::<bool>(&disk.db, &disk::named(kind::META, migrate::COMPACT))?.is_none() {
+            return Ok(false);
+        }
+        let as_store_error = |error| match error {
+            OpenError::Io(error) => StoreError::Io(error),
+            OpenError::Damaged(why) => StoreError::Damaged(why),
+            OpenError::InUse | OpenError::Newer { .. } => StoreError::Damaged(error.to_string()),
+        };
+        // From here on a failure leaves open which files are the store's: a restart finds out.
+        let failed = |error| {
+            self.0.failed.store(true, std::sync::atomic::Ordering::Release);
+            as_store_error(error)
+        };
+        let db = rewrite(&self.0.dir, disk.db.clone()).map_err(failed)?;
+        let changes = disk.changes;
+        *disk = Disk { changes, ..Disk::of(db, &sled_dir(&self.0.dir), disk.head).map_err(failed)? };
+        synced.changes = changes;
+        Ok(true)
+    }
+}
+
+impl Disk {
+    fn of(db: sled::Db, sled_dir: &Path, head: Head) -> Result<Self, OpenError> {
+        let last = disk::last_number(&db, kind::ITEM)?;
+        let last_at = if head.seq == 0 { None } else { Some(recorded(&db, head.seq)?.entry.at) };
+        let file = Arc::new(File::options().read(true).write(true).open(sled_dir.join("db"))?);
+        Ok(Self { db, file, last, head, last_at, changes: 0, unwritten: 0 })
+    }
+}
+
+/// Makes the directory if need be, and takes its lock.
+pub(super) fn prepare(dir: &Path) -> Result<File, OpenError> {
+    if !dir.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)?;
+    }
+    let permissions = fs::metadata(dir)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    head::lock(&dir.join("lock"))
+}
+
+pub(super) fn head_path(dir: &Path) -> PathBuf {
+    dir.join("head")
+}
+
+pub(super) fn sled_dir(dir: &Path) -> PathBuf {
+    dir.join("sled")
+}
+
+/// Under this name a database is made; it gets its own when it is whole.
+pub(super) fn new_dir(dir: &Path) -> PathBuf {
+    dir.join("sled.new")
+}
+
+fn old_dir(dir: &Path) -> PathBuf {
+    dir.join("sled.old")
+}
+
+pub(super) fn create_dir(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(dir)
+}
+
+pub(super) fn remove_dir(dir: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Closes a database so that all of it would survive a power loss.
+pub(super) fn close(db: sled::Db, dir: &Path) -> Result<(), StoreError> {
+    disk::guarded(|| db.flush().map(|_| ()))?;
+    drop(db);
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_dir(&dir.join("blobs"))?;
+    Ok(sync_dir(dir)?)
+}
+
+/// Copies all rows to a new database in a new directory `to`.
+pub(super) fn copy(from: &sled::Db, to: &Path) -> Result<(), OpenError> {
+    create_dir(to)?;
+    let db = disk::open(to)?;
+    let mut next = Vec::new();
+    loop {
+        let rows = disk::rows(from, &[], &next, BATCH)?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in &rows {
+            batch.insert(key.as_slice(), value.as_slice());
+        }
+        disk::guarded(|| db.apply_batch(batch))?;
+        match rows.last() {
+            Some((key, _)) => next = [key.as_slice(), &[0]].concat(),
+            None => return Ok(close(db, to)?),
+        }
+    }
+}
+
+/// Replaces the database by a copy without old versions of anything.
+fn rewrite(dir: &Path, db: sled::Db) -> Result<sled::Db, OpenError> {
+    let mut batch = sled::Batch::default();
+    disk::remove(&db, &mut batch, &disk::named(kind::META, migrate::COMPACT))?;
+    remove_dir(&new_dir(dir))?;
+    copy(&db, &new_dir(dir))?;
+    let new = disk::open(&new_dir(dir))?;
+    disk::guarded(|| new.apply_batch(batch))?;
+    close(new, &new_dir(dir))?;
+    drop(db);
+    fs::rename(sled_dir(dir), old_dir(dir))?;
+    fs::rename(new_dir(dir), sled_dir(dir))?;
+    sync_dir(dir)?;
+    remove_dir(&old_dir(dir))?;
+    disk::open(&sled_dir(dir))
+}
+
+/// Completes or undoes a [`rewrite`] that was cut off.
+fn finish_swap(dir: &Path) -> std::io::Result<()> {
+    if old_dir(dir).exists() {
+        if sled_dir(dir).exists() {
+            remove_dir(&old_dir(dir))?;
+        } else {
+            fs::rename(old_dir(dir), sled_dir(dir))?;
+        }
+        sync_dir(dir)?;
+    }
+    if sled_dir(dir).exists() {
+        remove_dir(&new_dir(dir))?;
+    }
+    Ok(())
+}
+
+/// The journal's end as the database has it, checked together with the items it is about.
+fn check_end(db: &sled::Db) -> Result<Head, OpenError> {
+    let last = disk::last_number(db, kind::ENTRY)?;
+    let before = last.saturating_sub(CHECKED_ENTRIES);
+    let mut head = if before == 0 { Head::default() } else { end_at(db, before)? };
+    let mut items = std::collections::BTreeSet::new();
+    for seq in before + 1..=last {
+        let recorded = recorded(db, seq)?;
+        head.follow(&recorded).map_err(|broken| OpenError::Damaged(broken.to_string()))?;
+        items.extend(recorded.entry.item);
+    }
+    for number in items {
+        check_item(db, number)?;
+    }
+    Ok(head)
+}
+
+fn end_at(db: &sled::Db, seq: u64) -> Result<Head, StoreError> {
+    let entry = recorded(db, seq)?.entry;
+    Ok(Head { seq: entry.seq, hash: entry.hash })
+}
+
+/// The head file is written after the database: it can be behind, never before.
+fn check_against(db: &sled::Db, remembered: &Head, found: &Head) -> Result<(), OpenError> {
+    if remembered.seq > found.seq {
+        return Err(OpenError::Damaged(format!(
+            "its journal ends at entry {}, but entry {} had been written",
+            found.seq, remembered.seq
+        )));
+    }
+    if remembered.seq > 0 && end_at(db, remembered.seq)?.hash != remembered.hash {
+        return Err(OpenError::Damaged(format!("journal entry {} is not the one that was written", remembered.seq)));
+    }
+    Ok(())
+}
+
+/// Is an item there, not behind the last entry about it, and in the indexes where it belongs?
+pub(super) fn check_item(db: &sled::Db, number: Number) -> Result<(), StoreError> {
+    let damaged = |why: &str| Err(StoreError::Damaged(format!("item {number} {why}")));
+    let Some(item) = disk::read::<Item>(db, &disk::numbered(kind::ITEM, number))? else { return damaged("is missing") };
+    let last = disk::guarded(|| db.scan_prefix(disk::numbered(kind::ABOUT, number)).next_back().transpose())?;
+    if let Some((key, _)) = last {
+        let entry: Option<Entry> = disk::read(db, &disk::numbered(kind::ENTRY, disk::number_of(&key)?))?;
+        if entry.and_then(|entry| entry.rev).is_some_and(|rev| rev > item.rev) {
+            return damaged("is older than the journal says");
+        }
+    }
+    let there = |key: Vec<u8>| disk::guarded(|| db.contains_key(key));
+    if there(disk::numbered(kind::ACTIVE, number))? != item.is_active()
+        || there(disk::numbered(kind::ATTENTION, number))? != item.attention()
+    {
+        return damaged("is not in the indexes it belongs to");
+    }
+    for (account, counted) in super::Counted::of(&item) {
+        if !there(disk::counted(account, counted.at, number))? {
+            return damaged("has a delivery that is not counted");
+        }
+    }
+    for origin in &item.origins {
+        let owner = disk::guarded(|| db.get(disk::digested(kind::KEY, &origin.found.key)))?;
+        let owner = owner.map(|value| disk::number_of(&value)).transpose()?;
+        if owner.is_none() || owner != Some(number) && !matches!(item.phase, Phase::Duplicate { .. }) {
+            return damaged("is not found by its key");
+        }
+    }
+    Ok(())
+}
