@@ -4,6 +4,7 @@ pub mod mastodon;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::item::Post;
@@ -105,7 +106,7 @@ pub enum ReadBack {
 }
 
 /// What the platform allows right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// In the platform's own unit.
     pub max_length: usize,
