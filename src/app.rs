@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::poll::{self, Hint, Poller, Watched};
 use crate::render::Templates;
 use crate::socket;
-use crate::source::Source;
+use crate::source::{Source, SourceError};
 use crate::source::discourse::Discourse;
 use crate::source::feed::Feed;
 use crate::source::media_ccc::MediaCcc;
@@ -74,13 +74,16 @@ pub fn compile_policy(config: &Config) -> Result<Policy, Problems> {
 }
 
 /// The code that reads a source.
-pub fn source(config: &SourceConfig) -> Arc<dyn Source> {
-    match &config.spec {
-        SourceSpec::Discourse { .. } => Arc::new(Discourse::new(config)),
+pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
+    Ok(match &config.spec {
+        SourceSpec::Discourse { url, category, subcategories, api_key, api_user, .. } => {
+            let api = api_key.as_ref().map(|key| (key.0.clone(), api_user.clone()));
+            Arc::new(Discourse::new(url, category, *subcategories, api))
+        }
         SourceSpec::Feed { url } => Arc::new(Feed::new(url.clone())),
-        SourceSpec::MediaCcc { url, conferences } => Arc::new(MediaCcc::new(url.clone(), conferences)),
-        SourceSpec::PeerTube { url, channel } => Arc::new(PeerTube::new(url.clone(), channel.clone())),
-    }
+        SourceSpec::MediaCcc { url, conferences } => Arc::new(MediaCcc::new(url.clone(), conferences)?),
+        SourceSpec::PeerTube { url, channel } => Arc::new(PeerTube::new(url.clone(), channel)),
+    })
 }
 
 /// The code that publishes through an account.
@@ -172,12 +175,11 @@ impl App {
         }
         let templates = Arc::new(templates);
         let wake = Arc::new(Notify::new());
-        let watched = config
-            .sources
-            .iter()
-            .filter(|source| source.enabled)
-            .map(|config| Watched { config: config.clone(), source: source(config) })
-            .collect();
+        let mut watched = Vec::new();
+        for config in config.sources.iter().filter(|source| source.enabled) {
+            let source = source(config).map_err(|error| Problems(vec![format!("source {}: {error}", config.name)]))?;
+            watched.push(Watched { config: config.clone(), source });
+        }
         let poller = Poller::new(
             store.clone(),
             Arc::clone(&clock),
@@ -367,7 +369,7 @@ impl App {
 
     fn hint(&self, hint: web::hint::Hint) -> Hint {
         let key = hint.topic.and_then(|topic| match &self.config.source(&hint.source)?.spec {
-            SourceSpec::Discourse { url, .. } => Some(crate::source::discourse::key(url, topic)),
+            SourceSpec::Discourse { url, .. } => Some(crate::source::discourse::topic_key(url, topic)),
             SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
         });
         Hint { source: hint.source, key }

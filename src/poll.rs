@@ -368,7 +368,7 @@ impl Poller {
                 Some(found) => Ok(Reread::Present(Box::new(found))),
                 None => {
                     let ask = Found { key: sighting.key.clone(), url: sighting.url.clone(), ..Found::default() };
-                    watched.source.read(&self.http, &ask).await
+                    watched.source.read(&self.http, &ask, now).await
                 }
             };
             match found {
@@ -529,7 +529,7 @@ impl Poller {
                 // Its source was taken out of the configuration: nobody can say more about it.
                 continue;
             };
-            let reading = std::panic::AssertUnwindSafe(source.read(&self.http, &origin.found))
+            let reading = std::panic::AssertUnwindSafe(source.read(&self.http, &origin.found, self.clock.now()))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| Err(SourceError::Broken("its answer made the parser panic".into())));

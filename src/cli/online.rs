@@ -31,7 +31,7 @@ pub(super) async fn check(config: &Config) -> anyhow::Result<Vec<Finding>> {
             contacted: &|_| false,
             http: &http,
         };
-        findings.push(match app::source(source).poll(&context).await {
+        findings.push(match match app::source(source) { Ok(source) => source.poll(&context).await, Err(error) => Err(error) } {
             Ok(polled) => match polled.sightings.first() {
                 Some(newest) => Finding::fine(tried, format!("{} shown, newest: {}", polled.sightings.len(), newest.title)),
                 None => Finding::warning(tried, "it answers, but shows nothing", Some("is the category or channel the right one?")),
@@ -71,7 +71,7 @@ pub(super) async fn init(url: &Url, output: &Path, out: &mut Out) -> anyhow::Res
     // Asked before anything is written: an address that leads nowhere should leave no file behind.
     let http = Http::new(&config.network, None)?;
     let clock = SystemClock::new();
-    let source = app::source(&config.sources[0]);
+    let source = app::source(&config.sources[0])?;
     let context =
         PollContext { now: clock.now(), memory: &Value::Null, known: &|_| false, contacted: &|_| false, http: &http };
     let polled = source.poll(&context).await.map_err(|error| {
@@ -94,7 +94,7 @@ pub(super) async fn init(url: &Url, output: &Path, out: &mut Out) -> anyhow::Res
         let asked = crate::item::Found { key: sighting.key.clone(), url: sighting.url.clone(), ..Default::default() };
         let found = match sighting.full {
             Some(found) => found,
-            None => match source.read(&http, &asked).await {
+            None => match source.read(&http, &asked, clock.now()).await {
                 Ok(crate::source::Reread::Present(found)) => *found,
                 Ok(crate::source::Reread::Gone(_) | crate::source::Reread::Unknown) => continue,
                 Err(error) => {

@@ -9,6 +9,7 @@ use url::Url;
 use super::{Out, runtime, view};
 use crate::acts::{Failure, found_object, post_object};
 use crate::app;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Parsed};
 use crate::http::Http;
 use crate::item::{Found, Visibility};
@@ -74,7 +75,7 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, Option<String>)> {
 
 async fn fetch(config: &Config, url: &Url) -> anyhow::Result<Vec<Found>> {
     let http = Http::new(&config.network, config.service.contact.as_deref())?;
-    document::fetch(&http, url, &config.sources)
+    document::fetch(&http, url, &config.sources, SystemClock::new().now())
         .await
         .map_err(|error| Failure::failed(format!("cannot preview `{url}`: {error}"), None).into())
 }

@@ -4,10 +4,13 @@
 //! address. A Discourse topic names its forum in none of its fields; its own uploads, its quotes and the links to itself do.
 //! Where nothing tells, `https://forum.example` stands for it, so that a preview still works and nobody takes its links
 //! for real ones.
+use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::{Reread, feed, media_ccc, peertube};
+use super::{Reread, discourse, feed, media_ccc, peertube};
+use crate::config::{SourceConfig, SourceSpec};
+use crate::http::{Get, Http};
 use crate::item::Found;
 
 /// Stands for the forum, instance or site a document does not name.
@@ -163,49 +166,130 @@ fn parsed(constant: &str) -> Url {
 
 /// A topic through the reader of forums.
 fn topic(bytes: &[u8], base: &Url) -> Result<Found, String> {
-    stand_in::topic(bytes, base)
+    discourse::parse_topic(bytes, base).map_err(|error| error.to_string())
 }
 
-/// What a category's list shows of its topics.
+/// What a category's list shows of its topics: no texts, which stand in the topics themselves.
 fn list(bytes: &[u8], base: &Url) -> Result<Vec<Found>, String> {
-    stand_in::list(bytes, base)
+    let list = discourse::parse_list(bytes).map_err(|error| error.to_string())?;
+    Ok(list.topics.into_iter().filter(|topic| topic.visible).map(|topic| topic.found(base)).collect())
 }
 
-/// Reads of a topic what its list shows of it.
-mod stand_in {
-    use super::*;
-
-    pub(super) fn topic(bytes: &[u8], base: &Url) -> Result<Found, String> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        let mut found = of_list(&value, base).ok_or("a topic without an id or a title")?;
-        let first = value.pointer("/post_stream/posts").and_then(Value::as_array);
-        let first =
-            first.and_then(|posts| posts.iter().find(|p| p.get("post_number").and_then(Value::as_u64) == Some(1)));
-        let cooked =
-            first.and_then(|p| p.get("cooked")).and_then(Value::as_str).ok_or("a topic without its first post")?;
-        let body = crate::text::from_html(cooked, base);
-        (found.text, found.links, found.images) = (body.text, body.links, body.images);
-        Ok(found)
+/// What stands at an address, for `oyez preview URL`: a topic, a video, an event, or a feed. The address is the
+/// operator's own, so it may be anywhere the configuration could name.
+///
+/// # Errors
+/// In words for the operator: where it was looked for and what came back.
+pub async fn fetch(http: &Http, url: &Url, sources: &[SourceConfig], now: Timestamp) -> Result<Vec<Found>, String> {
+    if let Some(id) = crate::link::youtube_id(url) {
+        return video_of(http, &id, sources, now).await;
     }
-
-    pub(super) fn list(bytes: &[u8], base: &Url) -> Result<Vec<Found>, String> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        let topics = value.pointer("/topic_list/topics").and_then(Value::as_array).ok_or("a list without `topics`")?;
-        Ok(topics.iter().filter_map(|t| of_list(t, base)).collect())
+    let ask = document_address(url);
+    let answer = http.get(&ask, Get::default(), now).await.map_err(|error| error.to_string())?;
+    match answer.status {
+        200 => {}
+        404 | 410 => return Err("there is nothing at this address, or it is not public".into()),
+        status => return Err(format!("it answered {status}")),
     }
-
-    fn of_list(topic: &Value, base: &Url) -> Option<Found> {
-        let id = topic.get("id")?.as_u64()?;
-        let title = crate::text::one_line(topic.get("title")?.as_str()?);
-        let slug = topic.get("slug").and_then(Value::as_str).unwrap_or("-");
-        Some(Found {
-            key: format!("discourse:{}/t/{id}", feed::ask::host_of(base)),
-            url: base.join(&format!("/t/{slug}/{id}")).ok()?.into(),
-            title,
-            published: topic.get("created_at").and_then(Value::as_str).and_then(|t| t.parse().ok()),
-            ..Found::default()
-        })
+    let name = ask.path().rsplit('/').next();
+    match recognise_from(&answer.body, &answer.url, name) {
+        Err(_) if looks_like_page(&answer.body) => {
+            Err("it is a web page; give the address of a topic, of a video on media.ccc.de or PeerTube, or of a feed".into())
+        }
+        other => other,
     }
+}
+
+/// YouTube itself tells nothing without a key: the video is looked for in the feeds of the configuration.
+async fn video_of(http: &Http, id: &str, sources: &[SourceConfig], now: Timestamp) -> Result<Vec<Found>, String> {
+    let key = format!("youtube:{id}");
+    let mut asked = 0;
+    for source in sources {
+        let SourceSpec::Feed { url } = &source.spec else { continue };
+        asked += 1;
+        let Ok(answer) = http.get(url, Get::default(), now).await else { continue };
+        let Ok(feed) = feed::parse(&answer.body, url, answer.content_type.as_deref()) else { continue };
+        if let Some(entry) = feed.entries.into_iter().find(|e| e.found.key == key || e.found.aliases.contains(&key)) {
+            return Ok(vec![entry.found]);
+        }
+    }
+    Err(format!("the video is in none of the {asked} feeds of the configuration, and YouTube tells nothing else"))
+}
+
+/// Where the document behind a page is.
+fn document_address(page: &Url) -> Url {
+    let segments: Vec<&str> = page.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).collect();
+    let join = |path: String| page.join(&path).unwrap_or_else(|_| page.clone());
+    if page.host_str().is_some_and(media_ccc::is_voctoweb) {
+        return match segments.as_slice() {
+            ["v", slug, ..] => join(format!("/public/events/{slug}")),
+            ["c", acronym, ..] => join(format!("/public/conferences/{acronym}")),
+            _ => page.clone(),
+        };
+    }
+    if let Some(at) = segments.iter().position(|s| *s == "t")
+        && let Some(id) = segments[at + 1..].iter().take(2).find(|s| s.bytes().all(|b| b.is_ascii_digit()))
+    {
+        let before = segments[..at].iter().map(|s| format!("/{s}")).collect::<String>();
+        return join(format!("{before}/t/{id}.json"));
+    }
+    match peertube::id_of_path(page.path()) {
+        Some(id) => join(format!("/api/v1/videos/{id}")),
+        None => page.clone(),
+    }
+}
+
+/// As [`recognise`], where the forum or site is known: it was asked.
+fn recognise_from(bytes: &[u8], base: &Url, name: Option<&str>) -> Result<Vec<Found>, String> {
+    let value: Option<Value> = serde_json::from_slice(bytes).ok();
+    let has = |key: &str| value.as_ref().is_some_and(|value| value.get(key).is_some());
+    let mut forum = base.clone();
+    forum.set_query(None);
+    if let Some(at) = forum.path().find("/t/") {
+        let before = forum.path()[..=at].to_owned();
+        forum.set_path(&before);
+    }
+    if has("post_stream") && has("title") {
+        return topic(bytes, &forum).map(|found| vec![found]);
+    }
+    if value.is_none()
+        && let Ok(feed) = feed::parse(bytes, base, None)
+    {
+        return announced(feed);
+    }
+    recognise(bytes, name)
+}
+
+fn looks_like_page(bytes: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).to_ascii_lowercase();
+    start.contains("<!doctype html") || start.contains("<html")
+}
+
+/// The configured source that would have heard a thing, as far as its key and address tell.
+pub fn source_of<'a>(found: &Found, sources: &'a [SourceConfig]) -> Option<&'a SourceConfig> {
+    let host = Url::parse(&found.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let category = found.category.as_deref();
+    sources.iter().find(|source| match &source.spec {
+        SourceSpec::Discourse { url, category: wanted, .. } => {
+            found.key.starts_with("discourse:")
+                && url.host_str() == host.as_deref()
+                && category.is_none_or(|c| wanted.rsplit('/').next() == Some(c))
+        }
+        SourceSpec::Feed { url } => {
+            (found.key.starts_with("youtube:") && url.host_str().is_some_and(|h| h.ends_with("youtube.com")))
+                || (found.key.starts_with("feed:") && url.host_str() == host.as_deref())
+        }
+        SourceSpec::MediaCcc { .. } => found.key.starts_with("media-ccc-de:"),
+        SourceSpec::PeerTube { url, .. } => {
+            found.key.starts_with("peertube:") && url.host_str().is_some_and(|h| found.key.contains(h))
+        }
+    })
+}
+
+/// The kind a thing has where no source says: videos are talks.
+pub fn usual_kind(found: &Found) -> &'static str {
+    let video = ["youtube:", "media-ccc-de:", "peertube:"].iter().any(|prefix| found.key.starts_with(prefix));
+    if video { "talk" } else { "announcement" }
 }
 
 #[cfg(test)]

@@ -509,10 +509,9 @@ impl Source for Feed {
         })
     }
 
-    async fn read(&self, http: &Http, found: &Found) -> Result<Reread, SourceError> {
+    async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
         let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
-        // Only caching depends on the time that is handed over, and nothing is cached here.
-        let answer = http.get(&self.url, get, Timestamp::UNIX_EPOCH).await.map_err(ask::no_answer)?;
+        let answer = http.get(&self.url, get, now).await.map_err(ask::no_answer)?;
         let feed = self.read_answer(&answer).map_err(ask::within_the_hour)?;
         Ok(reread(&feed, found))
     }

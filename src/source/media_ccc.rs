@@ -510,11 +510,11 @@ impl Source for MediaCcc {
         Ok(polled)
     }
 
-    async fn read(&self, http: &Http, found: &Found) -> Result<Reread, SourceError> {
+    async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
         let Some(guid) = found.key.strip_prefix("media-ccc-de:") else { return Ok(Reread::Unknown) };
         let url = self.address(&["events", guid]);
         let get = Get { accept: Some("application/json"), max_bytes: MAX_BYTES, ..Get::default() };
-        let answer = http.get(&url, get, Timestamp::UNIX_EPOCH).await.map_err(ask::no_answer)?;
+        let answer = http.get(&url, get, now).await.map_err(ask::no_answer)?;
         let from_voctoweb = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|v| v.is_object());
         match answer.status {
             200 => {}

@@ -112,9 +112,11 @@ pub trait Source: Send + Sync {
     /// What it shows now.
     async fn poll(&self, context: &PollContext<'_>) -> Result<Polled, SourceError>;
     /// One thing of it, read again, as `Found` with its text.
-    async fn read(&self, http: &crate::http::Http, found: &Found) -> Result<Reread, SourceError>;
-    /// Does its poll show edits of the body too, so that `read` may use what was polled?
-    fn reads_by_key(&self) -> bool {
-        true
+    async fn read(&self, http: &crate::http::Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError>;
+    /// One thing that a webhook named by its number, as a poll would show it. `None`: it is not announced here, or this
+    /// kind of source has no webhooks.
+    async fn sight(&self, context: &PollContext<'_>, topic: u64) -> Result<Option<Sighting>, SourceError> {
+        let (_, _) = (context, topic);
+        Ok(None)
     }
 }

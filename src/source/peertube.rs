@@ -413,10 +413,10 @@ impl Source for PeerTube {
         Ok(polled)
     }
 
-    async fn read(&self, http: &Http, found: &Found) -> Result<Reread, SourceError> {
+    async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
         let Some(uuid) = found.key.rsplit('/').next().and_then(uuid_of) else { return Ok(Reread::Unknown) };
         let answer =
-            self.get(http, &self.address(&["videos", &uuid]), Validators::default(), Timestamp::UNIX_EPOCH).await?;
+            self.get(http, &self.address(&["videos", &uuid]), Validators::default(), now).await?;
         let from_peertube = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|v| v.is_object());
         match answer.status {
             200 => {}
@@ -429,7 +429,7 @@ impl Source for PeerTube {
         if video.text.chars().count() >= DESCRIPTION_CUT - 10 && video.text.trim_end().ends_with("...") {
             // Old versions cut it here too, and hand out the whole by itself. Without it the beginning has to do.
             let url = self.address(&["videos", &uuid, "description"]);
-            let whole = self.get(http, &url, Validators::default(), Timestamp::UNIX_EPOCH).await?;
+            let whole = self.get(http, &url, Validators::default(), now).await?;
             let described = serde_json::from_slice::<Value>(&whole.body).ok();
             if let Some(description) = described.as_ref().and_then(|v| v.get("description")?.as_str()) {
                 let body = markdown(description);
@@ -440,9 +440,6 @@ impl Source for PeerTube {
         Ok(Reread::Present(video))
     }
 
-    fn reads_by_key(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::answer::{flag, json, number, string, tags, time, title};
+use crate::item::Found;
 use crate::source::SourceError;
 
 /// Discourse sends 30 a page; more than this in one answer is cut.
@@ -36,6 +38,21 @@ pub struct ListedTopic {
     pub posts_count: u64,
     /// The address a link topic is about.
     pub featured_link: Option<String>,
+}
+
+impl ListedTopic {
+    /// What the list alone tells of it: no text, no author.
+    pub fn found(self, base: &Url) -> Found {
+        Found {
+            key: super::topic_key(base, self.id),
+            url: super::topic_url(base, &self.slug, self.id),
+            title: self.title,
+            published: self.created,
+            tags: self.tags,
+            category: self.category.map(|id| id.to_string()),
+            ..Found::default()
+        }
+    }
 }
 
 /// One page of a list.

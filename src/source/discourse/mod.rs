@@ -288,9 +288,12 @@ impl Source for Discourse {
         Ok(polled)
     }
 
-    async fn read(&self, http: &Http, found: &Found) -> Result<Reread, SourceError> {
+    async fn sight(&self, context: &PollContext<'_>, topic: u64) -> Result<Option<Sighting>, SourceError> {
+        self.hinted(context, topic).await
+    }
+
+    async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
         let Some(id) = self.topic_id(&found.key) else { return Ok(Reread::Unknown) };
-        let now = self.shared().now;
         let topic = match self.topic(http, id, now).await {
             Ok(topic) => topic,
             Err(Fault::Absent(why)) => return Ok(Reread::Gone(gone(&why))),

@@ -67,14 +67,10 @@ impl Discourse {
     ///
     /// # Errors
     /// As a poll.
-    pub async fn sight(&self, context: &PollContext<'_>, hint: Hint) -> Result<Option<Sighting>, SourceError> {
+    pub(super) async fn hinted(&self, context: &PollContext<'_>, topic: u64) -> Result<Option<Sighting>, SourceError> {
         let memory = self.recall(context);
         let (Some(category), Some(floor)) = (memory.category, memory.floor) else { return Ok(None) };
-        // A category that is not ours is refused by its number alone; one that is new below ours is found by a poll.
-        if hint.category.is_some_and(|c| !category.has(c)) {
-            return Ok(None);
-        }
-        let topic = match self.topic(context.http, hint.topic, context.now).await {
+        let topic = match self.topic(context.http, topic, context.now).await {
             Ok(topic) => topic,
             Err(Fault::Absent(_)) => return Ok(None),
             Err(fault) => return Err(fault.into()),
