@@ -1,1 +1,190 @@
-//! (being written)
+//! Words one post: a template, the parts of an item, and the limit of a platform.
+//!
+//! The template is rendered with whole parts and the result is measured; while it is too long, the parts shrink in a
+//! fixed order ([`fit`]) and it is rendered again. So nothing is ever cut after the template, whatever an operator
+//! writes into it, and what was measured is what leaves. Text from a source enters as values only, made [`harmless`].
+mod fit;
+pub mod harmless;
+pub mod summary;
+pub mod template;
+#[cfg(test)]
+mod tests;
+
+use url::Url;
+
+use crate::count::Unit;
+use crate::item::{Found, Media, Post};
+use crate::link;
+use crate::platform::Limits;
+
+pub use template::{Problem, Templates, Words};
+
+/// In grapheme clusters. Discourse allows 255; what is longer is no title.
+const MAX_TITLE: usize = 300;
+/// In grapheme clusters, for names of people and events.
+const MAX_NAME: usize = 80;
+/// Speakers named in a post.
+const MAX_PERSONS: usize = 4;
+
+/// What a post is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Compose<'a> {
+    /// The thing announced.
+    pub found: &'a Found,
+    /// `announcement`, `talk`, or a word of the operator's: chooses the template.
+    pub kind: &'a str,
+    /// Marks the source as the project's own or the community's, as the operator wrote it.
+    pub mark: Option<&'a str>,
+    /// The account's hashtags, with or without `#`.
+    pub hashtags: &'a [String],
+    /// The account's language, ISO 639-1; the source's own word on the item wins.
+    pub language: Option<&'a str>,
+    /// The platform's word: chooses the template.
+    pub platform: &'a str,
+    /// What it is fitted to.
+    pub limits: &'a Limits,
+}
+
+/// Why there is no post.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// The template cannot be rendered.
+    #[error("cannot render template `{template}`{at}: {reason}", at = line.map(|l| format!(" line {l}")).unwrap_or_default())]
+    Template {
+        /// Its name.
+        template: String,
+        /// Line in it, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Not even the shortest form fits.
+    #[error("the shortest form of the post has length {length}, and {limit} is the limit")]
+    TooLong {
+        /// Of the shortest form, as the platform counts.
+        length: usize,
+        /// Of the platform.
+        limit: usize,
+    },
+    /// The item's address is none that may stand in a post.
+    #[error("`{0}` is not an address for readers")]
+    Link(String),
+}
+
+/// Words and fits one post.
+pub fn compose(input: &Compose<'_>, templates: &Templates) -> Result<Post, ComposeError> {
+    let found = input.found;
+    let link = Url::parse(&found.url)
+        .ok()
+        .filter(link::is_for_readers)
+        .ok_or_else(|| ComposeError::Link(found.url.chars().take(200).collect()))?;
+    let template = templates.choose(input.platform, input.kind);
+    let unit = Unit::of(input.limits);
+    let parts = parts(input, link.as_str());
+    let fitted = fit::fit(&parts, unit, input.limits.max_length, |words| templates.render(template, words))?;
+    let mut warnings = fitted.warnings;
+    let media = media(found, input.limits, &mut warnings);
+    Ok(Post {
+        length: unit.length(&fitted.text, ""),
+        limit: input.limits.max_length,
+        text: fitted.text,
+        media,
+        language: found.language.clone().or_else(|| input.language.map(str::to_owned)),
+        warnings,
+        edited_by: None,
+        outdated_edit: false,
+    })
+}
+
+/// Length of a text as the platform with these limits counts it, and whether it fits: for a team member's edit, which
+/// is never cut but refused.
+pub fn measure(text: &str, limits: &Limits) -> (usize, bool) {
+    let length = Unit::of(limits).length(text, "");
+    (length, length <= limits.max_length)
+}
+
+/// The item as harmless parts, before any fitting.
+fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
+    let found = input.found;
+    let short = |text: &str, max: usize| {
+        let line = harmless::line(text);
+        fit::cut(&line, max, Unit::Graphemes).unwrap_or(line)
+    };
+    let title = short(&found.title, MAX_TITLE);
+    let event = found.event.as_deref().map(|event| short(event, MAX_NAME)).unwrap_or_default();
+    let persons: Vec<String> =
+        found.persons.iter().map(|name| short(name, MAX_NAME)).filter(|name| !name.is_empty()).collect();
+    let author = found.author.as_ref().map(|author| short(&author.name, MAX_NAME)).unwrap_or_default();
+    // A channel is the author of its videos and no speaker; "NixCon at NixCon" tells nobody anything.
+    let credit = match (persons.is_empty(), author == event) {
+        (false, _) => joined(&persons),
+        (true, true) => String::new(),
+        (true, false) => author,
+    };
+    let sentences = summary::sentences(&found.text, &found.title, &[&found.url, link]);
+    fit::Parts {
+        words: Words {
+            title,
+            summary: String::new(),
+            credit,
+            event: if event_is_named(&event, &found.title) { String::new() } else { event },
+            link: link.to_owned(),
+            hashtags: String::new(),
+            mark: input.mark.unwrap_or_default().trim().to_owned(),
+            kind: input.kind.to_owned(),
+            platform: input.platform.to_owned(),
+        },
+        sentences,
+        hashtags: hashtags(input.hashtags),
+    }
+}
+
+/// "NixCon 2025 - Opening" needs no "at NixCon 2025" below it.
+fn event_is_named(event: &str, title: &str) -> bool {
+    !event.is_empty() && title.to_lowercase().contains(&event.to_lowercase())
+}
+
+/// `A`, `A and B`, `A, B and C`, `A, B, C and others`.
+fn joined(names: &[String]) -> String {
+    let (shown, others) = if names.len() > MAX_PERSONS { (&names[..MAX_PERSONS - 1], true) } else { (names, false) };
+    match (shown, others) {
+        ([], _) => String::new(),
+        ([one], false) => one.clone(),
+        (many, true) => format!("{} and others", many.join(", ")),
+        ([rest @ .., last], false) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// The account's hashtags as `#Words`, CamelCase as written, each once whatever its case. A tag needs a letter, and ends
+/// at whatever a platform would end it at, so other characters go.
+fn hashtags(list: &[String]) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for word in list {
+        let word: String = word.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+        let is_known = tags.iter().any(|tag| tag[1..].to_lowercase() == word.to_lowercase());
+        if word.chars().any(char::is_alphabetic) && !is_known {
+            tags.push(format!("#{word}"));
+        }
+    }
+    tags
+}
+
+/// The lead image, where the platform takes one.
+fn media(found: &Found, limits: &Limits, warnings: &mut Vec<String>) -> Vec<Media> {
+    let Some(image) = found.images.first().filter(|_| limits.max_media > 0) else { return Vec::new() };
+    let alt = image.alt.as_deref().map(crate::text::one_line).filter(|alt| !alt.is_empty());
+    let alt = match alt {
+        Some(alt) => {
+            let cut = fit::cut(&alt, limits.max_alt, Unit::CodePoints);
+            if cut.is_some() {
+                warnings.push("the picture's alt text was shortened".to_owned());
+            }
+            Some(cut.unwrap_or(alt)).filter(|alt| alt.chars().count() <= limits.max_alt)
+        }
+        None => {
+            warnings.push("the picture has no alt text".to_owned());
+            None
+        }
+    };
+    vec![Media { url: image.url.clone(), alt }]
+}
