@@ -145,8 +145,7 @@ impl Store {
             item: base.number,
             account: name.clone(),
             post,
-            // A retry after an answer that promised that nothing was posted keeps its key: the platform may differ.
-            repeat: repeat || before.key.as_ref() == Some(&key),
+            repeat,
             key,
             first_use: delivery.key_since.unwrap_or(since),
             url: updated.origins.first().map(|origin| origin.found.url.clone()).unwrap_or_default(),
@@ -175,7 +174,7 @@ impl Store {
     /// Keeps a small value under a name.
     pub fn set_meta(&self, name: &str, value: &Value) -> Result<(), StoreError> {
         check_name(name)?;
-        if matches!(name, migrate::FORMAT_NAME | migrate::ALIVE | migrate::COMPACT) {
+        if matches!(name, migrate::FORMAT_NAME | migrate::ALIVE | migrate::COMPACT | migrate::INDEXED_BY) {
             return Err(StoreError::Name(name.to_owned()));
         }
         self.set(name, value, false)
@@ -436,8 +435,13 @@ fn keys(item: &Item) -> impl Iterator<Item = (&str, bool)> {
 
 /// Writes an item and its rows in the indexes, but not its keys.
 pub(super) fn write_item(db: &sled::Db, batch: &mut sled::Batch, pair: &Pair) -> Result<(), StoreError> {
+    disk::put(db, batch, &disk::numbered(kind::ITEM, pair.new.number), &pair.new)?;
+    index_item(batch, pair)
+}
+
+/// Writes an item's rows in the indexes that follow from it alone.
+pub(super) fn index_item(batch: &mut sled::Batch, pair: &Pair) -> Result<(), StoreError> {
     let number = pair.new.number;
-    disk::put(db, batch, &disk::numbered(kind::ITEM, number), &pair.new)?;
     for (index, member) in [(kind::ACTIVE, pair.new.is_active()), (kind::ATTENTION, pair.new.attention())] {
         let row = disk::numbered(index, number);
         if member { batch.insert(row, &[]) } else { batch.remove(row) }

@@ -221,7 +221,7 @@ fn line_of(kind: u8, key: &[u8], bytes: &[u8]) -> Result<Option<Line>, StoreErro
         _ => {
             let name = String::from_utf8_lossy(&key[1..]).trim_end_matches('\0').to_owned();
             // These are about this database, not about what is in it.
-            if matches!(name.as_str(), migrate::FORMAT_NAME | migrate::COMPACT) {
+            if matches!(name.as_str(), migrate::FORMAT_NAME | migrate::COMPACT | migrate::INDEXED_BY) {
                 return Ok(None);
             }
             Line::Meta(name, disk::parse(key, bytes)?)

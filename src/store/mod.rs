@@ -339,7 +339,11 @@ impl Store {
             return Err(Broken { seq: head.seq + 1, why: "the journal's end is missing".to_owned() });
         }
         for number in 1..=self.last_number() {
-            open::check_item(&self.read().db, number).map_err(|error| unreadable(head.seq, error))?;
+            let disk = self.read();
+            open::check_item(&disk.db, number).map_err(|error| unreadable(head.seq, error))?;
+            if !open::is_indexed(&disk.db, number).map_err(|error| unreadable(head.seq, error))? {
+                return Err(Broken { seq: head.seq, why: format!("item {number} is not in its indexes: restart") });
+            }
         }
         Ok(Verified { entries: head.seq, head: head.hash })
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::disk::kind;
 use super::head::{self, HeadFile, sync_dir};
 use super::{Disk, Inner, OpenError, Store, StoreError, Synced, disk, migrate, recorded};
-use crate::item::{Item, Number, Phase};
+use crate::item::{Item, Number};
 use crate::journal::{Entry, Head};
 
 /// Entries at the end of the journal that are checked when the store is opened: enough for what sled may have cut off,
@@ -207,7 +207,7 @@ fn finish_swap(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The journal's end as the database has it, checked together with the items it is about.
+/// The journal's end as the database has it, checked together with the items it is about and their indexes.
 fn check_end(db: &sled::Db) -> Result<Head, OpenError> {
     let last = disk::last_number(db, kind::ENTRY)?;
     let before = last.saturating_sub(CHECKED_ENTRIES);
@@ -218,8 +218,14 @@ fn check_end(db: &sled::Db) -> Result<Head, OpenError> {
         head.follow(&recorded).map_err(|broken| OpenError::Damaged(broken.to_string()))?;
         items.extend(recorded.entry.item);
     }
+    let mut indexed = migrate::indexes_are_ours(db)?;
     for number in items {
         check_item(db, number)?;
+        indexed = indexed && is_indexed(db, number)?;
+    }
+    if !indexed {
+        tracing::info!("making the indexes of the store anew");
+        migrate::index_anew(db)?;
     }
     Ok(head)
 }
@@ -243,7 +249,7 @@ fn check_against(db: &sled::Db, remembered: &Head, found: &Head) -> Result<(), O
     Ok(())
 }
 
-/// Is an item there, not behind the last entry about it, and in the indexes where it belongs?
+/// Is an item there, not behind the last entry about it, and found by its keys?
 pub(super) fn check_item(db: &sled::Db, number: Number) -> Result<(), StoreError> {
     let damaged = |why: &str| Err(StoreError::Damaged(format!("item {number} {why}")));
     let Some(item) = disk::read::<Item>(db, &disk::numbered(kind::ITEM, number))? else { return damaged("is missing") };
@@ -254,23 +260,23 @@ pub(super) fn check_item(db: &sled::Db, number: Number) -> Result<(), StoreError
             return damaged("is older than the journal says");
         }
     }
-    let there = |key: Vec<u8>| disk::guarded(|| db.contains_key(key));
-    if there(disk::numbered(kind::ACTIVE, number))? != item.is_active()
-        || there(disk::numbered(kind::ATTENTION, number))? != item.attention()
-    {
-        return damaged("is not in the indexes it belongs to");
-    }
-    for (account, counted) in super::Counted::of(&item) {
-        if !there(disk::counted(account, counted.at, number))? {
-            return damaged("has a delivery that is not counted");
-        }
-    }
     for origin in &item.origins {
-        let owner = disk::guarded(|| db.get(disk::digested(kind::KEY, &origin.found.key)))?;
-        let owner = owner.map(|value| disk::number_of(&value)).transpose()?;
-        if owner.is_none() || owner != Some(number) && !matches!(item.phase, Phase::Duplicate { .. }) {
+        if !disk::guarded(|| db.contains_key(disk::digested(kind::KEY, &origin.found.key)))? {
             return damaged("is not found by its key");
         }
     }
     Ok(())
+}
+
+/// Is an item in the indexes that follow from it? They can be made anew, so this is no damage.
+pub(super) fn is_indexed(db: &sled::Db, number: Number) -> Result<bool, StoreError> {
+    let Some(item) = disk::read::<Item>(db, &disk::numbered(kind::ITEM, number))? else { return Ok(false) };
+    let there = |key: Vec<u8>| disk::guarded(|| db.contains_key(key));
+    for (account, counted) in super::Counted::of(&item) {
+        if !there(disk::counted(account, counted.at, number))? {
+            return Ok(false);
+        }
+    }
+    Ok(there(disk::numbered(kind::ACTIVE, number))? == item.is_active()
+        && there(disk::numbered(kind::ATTENTION, number))? == item.attention())
 }

@@ -19,7 +19,7 @@ fn found(key: &str) -> Found {
         url: format!("https://example.org/{key}"),
         title: format!("Mitwisserin {key}"),
         author: Some(Author { name: "Eve Example".into(), username: Some("eve".into()), ..Author::default() }),
-        text: "A body with Mitwisserin in it. ".repeat(200),
+        text: "A body with Mitwisserin in it. ".repeat(20),
         ..Found::default()
     }
 }
@@ -222,7 +222,7 @@ fn the_index_of_what_counts_follows_the_deliveries() {
     assert_eq!(counted(11), [1]);
     let a = step(&a, Progress::Sent { at: at(5), id: None, url: None });
     assert_eq!(counted(0), [1, 2]);
-    assert_eq!(store.items_with_attention().unwrap(), [b.clone()]);
+    assert_eq!(store.items_with_attention().unwrap(), std::slice::from_ref(&b));
     step(&b, Progress::Queued);
     step(&a, Progress::Retracted { at: at(30) });
     assert!(counted(0).is_empty());
@@ -352,6 +352,49 @@ fn a_kill_loses_no_durable_change() {
         let killed = Store::open(&to).unwrap();
         assert_eq!(killed.item(item.number).unwrap(), Some(item));
         assert_eq!(killed.verify().unwrap().entries, n + 1);
+    }
+}
+
+/// The process that the next test kills: stores items for ever and says so after each.
+#[test]
+#[ignore = "run by the next test, in a process of its own"]
+fn stores_until_killed() {
+    use std::io::Write;
+    let Some(dir) = std::env::var_os("OYEZ_KILLED_STORE") else { return };
+    let store = Store::open(Path::new(&dir)).unwrap();
+    loop {
+        let number = store.last_number() + 1;
+        let item = add(&store, &format!("k{number}"));
+        store.claim(&item, sending(item.clone(), 3), &store.account("mastodon").unwrap(), at(3), vec![]).unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "stored {number}").and_then(|()| out.flush()).unwrap();
+    }
+}
+
+#[test]
+fn promise_03_kill_9_loses_no_claim() {
+    use std::io::BufRead;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    for round in 1..=6 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", "store::tests::stores_until_killed"])
+            .env("OYEZ_KILLED_STORE", &path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.filter_map(|line| line.unwrap().rsplit_once("stored ")?.1.parse::<Number>().ok());
+        let last = said.take(round * 7).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = Store::open(&path).unwrap();
+        assert!(store.last_number() >= last);
+        for number in 1..=last {
+            let item = store.item(number).unwrap().unwrap();
+            assert_eq!(item.deliveries["mastodon"].progress.name(), "sending", "item {number}");
+        }
+        store.verify().unwrap();
     }
 }
 
@@ -613,25 +656,85 @@ fn a_backup_opens_and_has_everything() {
 }
 
 /// The saved store of format 1 was made by `OYEZ_SAVE_FIXTURE=1 cargo test --lib saves_a_store` of version 0.1.0.
-const SAVED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/store/v1.jsonl");
+const SAVED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/store/v1");
 
 #[test]
 fn saves_a_store() {
     if std::env::var_os("OYEZ_SAVE_FIXTURE").is_none() {
         return;
     }
-    let (_dir, store) = varied();
-    fs::create_dir_all(Path::new(SAVED).parent().unwrap()).unwrap();
-    fs::write(SAVED, exported(&store)).unwrap();
+    let (dir, store) = varied();
+    fs::create_dir_all(SAVED).unwrap();
+    fs::write(Path::new(SAVED).join("export.jsonl"), exported(&store)).unwrap();
+    drop(store);
+    let saved = Path::new(SAVED).join("directory");
+    copy_files(&dir.path().join("store"), &saved);
+    // sled fills the rest of a segment with one byte. Without that the file is small, and opens just as well.
+    let bytes = fs::read(saved.join("sled/db")).unwrap();
+    let used = bytes.iter().rposition(|byte| Some(byte) != bytes.last()).unwrap() + 1;
+    fs::write(saved.join("sled/db"), &bytes[..used]).unwrap();
+    fs::remove_dir(saved.join("sled/blobs")).unwrap();
+}
+
+#[test]
+fn a_store_of_format_1_can_still_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    copy_files(&Path::new(SAVED).join("directory"), &path);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(exported(&store), fs::read(Path::new(SAVED).join("export.jsonl")).unwrap());
+    assert_eq!(add(&store, "next").number, 6);
+    assert!(store.verify().is_ok());
+}
+
+#[test]
+fn indexes_that_do_not_fit_are_made_anew() {
+    let (dir, store) = varied();
+    let (active, counted) = (store.active().unwrap(), store.counted("mastodon", at(0)).unwrap());
+    assert!(!active.is_empty() && !counted.is_empty());
+    {
+        let disk = store.read();
+        for index in [kind::ACTIVE, kind::COUNTED] {
+            for (row, _) in disk::rows(&disk.db, &[index], &[], 9).unwrap() {
+                disk.db.remove(row).unwrap();
+            }
+        }
+        disk.db.insert(disk::numbered(kind::ATTENTION, 2), &[]).unwrap();
+    }
+    assert!(store.verify().is_err());
+    let store = reopen(&dir, store);
+    assert_eq!((store.active().unwrap(), store.counted("mastodon", at(0)).unwrap()), (active, counted));
+    assert!(store.items_with_attention().unwrap().is_empty());
+    assert!(store.verify().is_ok());
+}
+
+/// A split may come in two changes; in between both items name the key, and that is no damage.
+#[test]
+fn a_key_that_two_items_name_is_no_damage() {
+    let (dir, store) = open();
+    let (mut a, mut b) = (add(&store, "a"), add(&store, "b"));
+    b.phase = Phase::Duplicate { of: 1 };
+    b = store.commit(change(b)).unwrap().items.remove(0);
+    a.origins.extend(b.origins.clone());
+    a = store.commit(change(a)).unwrap().items.remove(0);
+    b.phase = Phase::Held;
+    b = store.commit(change(b)).unwrap().items.remove(0);
+    let store = reopen(&dir, store);
+    a.origins.truncate(1);
+    store.commit(change(a)).unwrap();
+    store.commit(change(b)).unwrap();
+    assert_eq!((store.by_key("a").unwrap(), store.by_key("b").unwrap()), (Some(1), Some(2)));
 }
 
 #[test]
 fn an_export_of_format_1_can_still_be_imported() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::import(&dir.path().join("store"), fs::File::open(SAVED).unwrap()).unwrap();
+    let store =
+        Store::import(&dir.path().join("store"), fs::File::open(Path::new(SAVED).join("export.jsonl")).unwrap())
+            .unwrap();
     assert_eq!((store.last_number(), store.by_key("k4").unwrap()), (5, Some(5)));
     assert_eq!(store.verify().unwrap().entries, store.head().seq);
-    assert_eq!(store.item(3).unwrap().unwrap().forgotten, true);
+    assert!(store.item(3).unwrap().unwrap().forgotten);
     assert_eq!(store.counted("mastodon", at(0)).unwrap().len(), 1);
 }
 
