@@ -18,7 +18,7 @@ use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
 use crate::render::Templates;
-use crate::store::{Change, CommitError, Note, Store};
+use crate::store::{Change, CommitError, JournalFilter, Note, Store};
 use crate::wording;
 
 /// Everything that can be asked of the store and the team's acts on it.
@@ -207,12 +207,14 @@ impl Desk {
     fn queue(&self, all: bool, sink: Sink<'_>) -> Result<(), Failure> {
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
         if all {
-            for item in self.store.items(..)? {
+            for item in self.store.items(..) {
                 emit(sink, queue_object(&item?, &plan))?;
             }
             return Ok(());
         }
-        let mut items = self.store.open_items()?;
+        let mut items = self.store.active()?;
+        let active: std::collections::BTreeSet<Number> = items.iter().map(|item| item.number).collect();
+        items.extend(self.store.items_with_attention()?.into_iter().filter(|item| !active.contains(&item.number)));
         // What leaves first stands first; what waits for a person's word stands at the end.
         items.sort_by_key(|item| (plan.until(item).unwrap_or(Timestamp::MAX), item.number));
         for item in &items {
@@ -226,8 +228,11 @@ impl Desk {
         let item = self.must(number)?;
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
         let mut document = queue_object(&item, &plan);
-        let journal: Vec<Value> =
-            self.store.journal(Some(number))?.map(|entry| entry.map(|entry| entry.to_json())).collect::<Result<_, _>>()?;
+        let journal: Vec<Value> = self
+            .store
+            .journal(filter(Some(number)))
+            .map(|entry| entry.map(|entry| entry.to_json()))
+            .collect::<Result<_, _>>()?;
         let object = document.as_object_mut().expect("a queue object is an object");
         object.insert("item".into(), item_object(&item));
         object.insert("policy".into(), json!(item.verdict));
@@ -304,7 +309,7 @@ impl Desk {
                     Change { items: vec![applied.item.clone()], notes: entries, durable: true, ..Change::default() };
                 match self.store.commit(change) {
                     Ok(_) => {}
-                    Err(CommitError::Conflict { .. }) => continue,
+                    Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => continue,
                     Err(CommitError::Store(error)) => return Err(error.into()),
                 }
             }
@@ -323,7 +328,10 @@ impl Desk {
             object.insert("hints".into(), json!(hints));
             return Ok(document);
         }
-        Err(Failure::failed(format!("item {number} is being changed by somebody else all the time"), Some("try again".into())))
+        Err(Failure::failed(
+            format!("item {number} is being changed by somebody else all the time"),
+            Some("try again".into()),
+        ))
     }
 
     /// Makes the life's act of the team's: renders and measures what has to be rendered. Also the text for the journal.
@@ -388,12 +396,15 @@ impl Desk {
         let limits = wording::limits(&self.store, account)?;
         let text = text.trim_end();
         if text.trim().is_empty() {
-            return Err(Failure::usage("the new text is empty", Some("to stop the post, use `oyez skip` or `oyez veto`".into())));
+            return Err(Failure::usage(
+                "the new text is empty",
+                Some("to stop the post, use `oyez skip` or `oyez veto`".into()),
+            ));
         }
         let mut post = item.posts.get(&account.name).cloned().unwrap_or_default();
         post.text = text.to_owned();
         post.limit = limits.max_length;
-        post.length = crate::render::measure(text, &limits);
+        post.length = crate::render::measure(text, &limits).0;
         post.warnings.clear();
         if post.length > post.limit {
             return Err(Failure::failed(
@@ -424,7 +435,9 @@ impl Desk {
                     Some(format!("`oyez veto {number}` first")),
                 ));
             }
-            self.store.forget(number, actor, reason, self.clock.now())?;
+            self.store
+                .forget(number, actor, Some(reason), self.clock.now())
+                .map_err(|error| Failure::failed(error.to_string(), None))?;
             let plan = plan::make(&self.store, &self.config, self.clock.now())?;
             emit(sink, queue_object(&self.must(number)?, &plan))?;
         }
@@ -435,14 +448,14 @@ impl Desk {
         if let Some(number) = item {
             self.must(number)?;
         }
-        for entry in self.store.journal(item)? {
+        for entry in self.store.journal(filter(item)) {
             emit(sink, entry?.to_json())?;
         }
         Ok(())
     }
 
     fn verify(&self, sink: Sink<'_>) -> Result<(), Failure> {
-        match self.store.verify()? {
+        match self.store.verify() {
             Ok(verified) => emit(sink, json!({"verified": true, "entries": verified.entries, "head": verified.head})),
             Err(broken) => Err(Failure::failed(
                 format!("the journal was altered at entry {}: {}", broken.seq, broken.why),
@@ -452,12 +465,13 @@ impl Desk {
     }
 
     fn export(&self, sink: Sink<'_>) -> Result<(), Failure> {
-        self.store.export_lines(&mut |line| sink(line))?;
-        Ok(())
+        // A line goes as the text it is: its digest is over the bytes.
+        let lines = Lines { sink, rest: Vec::new() };
+        self.store.export(lines).map_err(|error| Failure::failed(format!("the export is not complete: {error}"), None))
     }
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
-        self.store.backup(to)?;
+        self.store.backup(to).map_err(|error| Failure::failed(format!("no backup was made: {error}"), None))?;
         emit(sink, json!({"backup": to}))
     }
 
@@ -469,7 +483,9 @@ impl Desk {
         let numbers = self.several(&[selector.to_owned()])?;
         match numbers.as_slice() {
             [number] => Ok(*number),
-            _ => Err(Failure::usage("name one item", Some("a number such as `42`, or the address of the topic".into()))),
+            _ => {
+                Err(Failure::usage("name one item", Some("a number such as `42`, or the address of the topic".into())))
+            }
         }
     }
 
@@ -526,15 +542,40 @@ impl Desk {
     }
 
     fn by_address(&self, address: &str) -> Result<Number, Failure> {
-        let url: Url = address
-            .parse()
-            .map_err(|error| Failure::usage(format!("`{address}` is not an address: {error}"), None))?;
+        let url: Url =
+            address.parse().map_err(|error| Failure::usage(format!("`{address}` is not an address: {error}"), None))?;
         for key in crate::link::identity_keys(&url) {
             if let Some(number) = self.store.by_key(&key)? {
                 return Ok(number);
             }
         }
         Err(Failure::nothing(format!("no item came from `{address}`")))
+    }
+}
+
+fn filter(item: Option<Number>) -> JournalFilter {
+    JournalFilter { item, ..JournalFilter::default() }
+}
+
+/// Hands on what is written to it line by line.
+struct Lines<'a> {
+    sink: Sink<'a>,
+    rest: Vec<u8>,
+}
+
+impl std::io::Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8(line).map_err(std::io::Error::other)?;
+            (self.sink)(Value::String(line.trim_end_matches('\n').to_owned()))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -23,12 +23,12 @@ use crate::policy::Policy;
 use crate::poll::{self, Hint, Poller, Watched};
 use crate::render::Templates;
 use crate::socket;
-use crate::source::{Source, SourceError};
 use crate::source::discourse::Discourse;
 use crate::source::feed::Feed;
 use crate::source::media_ccc::MediaCcc;
 use crate::source::peertube::PeerTube;
-use crate::store::{Note, Store};
+use crate::source::{Source, SourceError};
+use crate::store::{Change, Note, Store};
 use crate::web::hint::{HintReceiver, Report};
 use crate::web::{self, Hooks};
 
@@ -65,7 +65,7 @@ pub fn load_templates(config: &Config) -> Result<Templates, Problems> {
             own.insert(name.to_owned(), text);
         }
     }
-    Templates::new(own).map_err(|problems| Problems(problems.iter().map(ToString::to_string).collect()))
+    Ok(Templates::new(&own))
 }
 
 /// `[[policy]]`, compiled.
@@ -90,9 +90,9 @@ pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
 pub fn platform(config: &AccountConfig, http: &Http) -> Arc<dyn Platform> {
     match &config.spec {
         AccountSpec::Mastodon { server, token, visibility } => {
-            Arc::new(Mastodon::new(http.clone(), server.clone(), token.clone(), visibility.clone()))
+            Arc::new(Mastodon::new(server.clone(), token.0.clone(), visibility.clone(), http.clone()))
         }
-        AccountSpec::File { path, limit } => Arc::new(File::new(path.clone(), *limit)),
+        AccountSpec::File { path, limit } => Arc::new(File::new(path, *limit)),
     }
 }
 
@@ -251,7 +251,11 @@ impl App {
     }
 
     /// As [`App::run`], on a listener that is already bound.
-    pub async fn run_on(&self, listener: tokio::net::TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run_on(
+        &self,
+        listener: tokio::net::TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         let unix = socket::bind(&self.config.service.socket)?;
         let _cleanup = socket::Cleanup(self.config.service.socket.clone());
         let address = listener.local_addr().context("cannot tell the address listened on")?;
@@ -324,7 +328,13 @@ impl App {
         loop {
             let tally = self.poller.tick(false).await?;
             if tally.seen > 0 || tally.known > 0 {
-                tracing::info!(seen = tally.seen, held = tally.held, ignored = tally.ignored, known = tally.known, "heard");
+                tracing::info!(
+                    seen = tally.seen,
+                    held = tally.held,
+                    ignored = tally.ignored,
+                    known = tally.known,
+                    "heard"
+                );
                 self.wake.notify_one();
             }
             let sleep = self.until(self.poller.next_due(), Duration::from_secs(60));
@@ -360,7 +370,7 @@ impl App {
                         detail: json!({"hook": report.name}),
                         ..Note::new(self.clock.now(), None, "oyez", "webhook-refused")
                     };
-                    self.store.note(note)?;
+                    self.store.commit(Change { notes: vec![note], ..Change::default() })?;
                 }
                 () = &mut stop => return Ok(()),
             }
@@ -372,7 +382,7 @@ impl App {
             SourceSpec::Discourse { url, .. } => Some(crate::source::discourse::topic_key(url, topic)),
             SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
         });
-        Hint { source: hint.source, key }
+        Hint { source: hint.source, key, topic: hint.topic }
     }
 
     async fn deliver_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {

@@ -53,13 +53,22 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
         parsed.warnings.iter().map(|warning| Finding::warning("the configuration", warning, None)).collect();
     findings.push(Finding::fine(
         "the configuration",
-        format!("{} sources, {} accounts, {} policy rules", config.sources.len(), config.accounts.len(), config.policy.len()),
+        format!(
+            "{} sources, {} accounts, {} policy rules",
+            config.sources.len(),
+            config.accounts.len(),
+            config.policy.len()
+        ),
     ));
     if config.sources.iter().all(|source| !source.enabled) {
         findings.push(Finding::warning("sources", "none is enabled: nothing will be heard", Some("add a [[source]]")));
     }
     if config.accounts.iter().all(|account| !account.enabled) {
-        findings.push(Finding::warning("accounts", "none is enabled: nothing will be said", Some("add an [[account]]")));
+        findings.push(Finding::warning(
+            "accounts",
+            "none is enabled: nothing will be said",
+            Some("add an [[account]]"),
+        ));
     }
     for source in config.sources.iter().filter(|source| source.enabled) {
         if config.accounts_for(&source.kind).next().is_none() && config.accounts.iter().any(|a| a.enabled) {
@@ -71,9 +80,12 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
         }
     }
     for source in &config.sources {
-        if let (SourceSpec::Discourse { webhook_secret: Some(_), .. }, Some(base)) = (&source.spec, &config.service.base_url) {
+        if let (SourceSpec::Discourse { webhook_secret: Some(_), .. }, Some(base)) =
+            (&source.spec, &config.service.base_url)
+        {
             let hook = format!("{}/hooks/{}", base.as_str().trim_end_matches('/'), source.name);
-            findings.push(Finding::fine(format!("source {}", source.name), format!("the forum's webhook goes to {hook}")));
+            findings
+                .push(Finding::fine(format!("source {}", source.name), format!("the forum's webhook goes to {hook}")));
         }
     }
     match app::load_templates(config) {
@@ -83,7 +95,11 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
                 findings.push(Finding::fine("templates", "each renders its sample values"));
             }
             for problem in problems {
-                findings.push(Finding::error("templates", problem.to_string(), Some("mend the template, or remove it: the built-in one is used then")));
+                findings.push(Finding::error(
+                    "templates",
+                    problem.to_string(),
+                    Some("mend the template, or remove it: the built-in one is used then"),
+                ));
             }
         }
         Err(problems) => findings.push(Finding::error("templates", problems.to_string(), None)),

@@ -191,23 +191,31 @@ impl Deliverer {
                 Step::RereadThenSend | Step::RepeatSameKey => self.send(number, account, platform, &mut tally).await?,
                 Step::ReadBack => self.read_back(number, account, platform, &mut tally).await?,
                 Step::Retract { id } => {
-                    let result = guarded(platform.retract(&id)).await.unwrap_or_else(|reason| {
-                        Err(SendError::Retry { after: None, reason })
-                    });
+                    let result = guarded(platform.retract(&id))
+                        .await
+                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
                     self.note_lock(account, result.as_ref().err())?;
                     self.happen(number, |_, _| {
-                        Ok(Some(Event::Retracted { account: account.to_owned(), result: result.clone(), jitter: rand::random() }))
+                        Ok(Some(Event::Retracted {
+                            account: account.to_owned(),
+                            result: result.clone(),
+                            jitter: rand::random(),
+                        }))
                     })?;
                 }
                 Step::Amend { id } => {
                     let Some(item) = self.store.item(number)? else { continue };
                     let Some(post) = item.posts.get(account) else { continue };
-                    let result = guarded(platform.amend(&id, post)).await.unwrap_or_else(|reason| {
-                        Err(SendError::Retry { after: None, reason })
-                    });
+                    let result = guarded(platform.amend(&id, post))
+                        .await
+                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
                     self.note_lock(account, result.as_ref().err())?;
                     self.happen(number, |_, _| {
-                        Ok(Some(Event::Amended { account: account.to_owned(), result: result.clone(), jitter: rand::random() }))
+                        Ok(Some(Event::Amended {
+                            account: account.to_owned(),
+                            result: result.clone(),
+                            jitter: rand::random(),
+                        }))
                     })?;
                 }
                 Step::Nothing
@@ -272,25 +280,32 @@ impl Deliverer {
             | Step::Expire
             | Step::Stale { .. } => return Ok(()),
         };
-        let claimed = match life::happen(&item, Event::Claimed { account: account.to_owned(), key }, &self.rules(&item.kind)) {
-            Ok(claimed) => claimed,
-            Err(refused) => {
-                tracing::debug!(item = number, account, "not claimed: {}", refused.why);
-                return Ok(());
-            }
-        };
+        let claimed =
+            match life::happen(&item, Event::Claimed { account: account.to_owned(), key }, &self.rules(&item.kind)) {
+                Ok(claimed) => claimed,
+                Err(refused) => {
+                    tracing::debug!(item = number, account, "not claimed: {}", refused.why);
+                    return Ok(());
+                }
+            };
         let notes = notes(&claimed, now, number);
-        let claim = match self.store.claim(&item, claimed.item, account, now, notes) {
+        let record = self.store.account(account)?;
+        let claim = match self.store.claim(&item, claimed.item, &record, now, notes) {
             Ok(claim) => claim,
             // Somebody was faster: the next beat sees what they did.
-            Err(ClaimError::Conflict) => {
+            Err(ClaimError::Conflict(_)) => {
                 tally.next = earlier(tally.next, now);
+                return Ok(());
+            }
+            Err(refused @ ClaimError::Refused { .. }) => {
+                tracing::error!("{refused}");
                 return Ok(());
             }
             Err(ClaimError::Store(error)) => return Err(error),
         };
         let started = self.clock.now();
-        let result = guarded(platform.send(&claim, now)).await.unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
+        let result =
+            guarded(platform.send(&claim, now)).await.unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
         let took = self.clock.now().duration_since(started).as_millis();
         match &result {
             Ok(published) => {
@@ -306,7 +321,9 @@ impl Deliverer {
         }
         self.note_lock(account, result.as_ref().err())?;
         let jitter = rand::random();
-        self.happen(number, |_, _| Ok(Some(Event::Outcome { account: account.to_owned(), result: result.clone(), jitter })))?;
+        self.happen(number, |_, _| {
+            Ok(Some(Event::Outcome { account: account.to_owned(), result: result.clone(), jitter }))
+        })?;
         self.remember_limits(account, platform).await
     }
 
@@ -318,7 +335,9 @@ impl Deliverer {
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
         let Some(item) = self.store.item(number)? else { return Ok(()) };
-        let (Some(delivery), Some(post)) = (item.deliveries.get(account), item.posts.get(account)) else { return Ok(()) };
+        let (Some(delivery), Some(post)) = (item.deliveries.get(account), item.posts.get(account)) else {
+            return Ok(());
+        };
         let Progress::Unsure { since } = delivery.progress else { return Ok(()) };
         let since = delivery.key_since.unwrap_or(since).min(since);
         // What was sent, not what the post has become.
@@ -326,9 +345,8 @@ impl Deliverer {
         if let Some(text) = &delivery.sent_text {
             sent.text.clone_from(text);
         }
-        let answer = guarded(platform.read_back(&sent, &item.found().url, since))
-            .await
-            .unwrap_or_else(ReadBack::Undecided);
+        let answer =
+            guarded(platform.read_back(&sent, &item.found().url, since)).await.unwrap_or_else(ReadBack::Undecided);
         match &answer {
             ReadBack::Found(_) => tally.sent += 1,
             ReadBack::Absent => {}
@@ -469,7 +487,7 @@ impl Deliverer {
             let notes = notes(&applied, now, number);
             match self.store.commit(Change { items: vec![applied.item], notes, durable: true, ..Change::default() }) {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {}
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
@@ -490,7 +508,8 @@ impl Deliverer {
     fn commit(&self, change: Change) -> Result<(), StoreError> {
         match self.store.commit(change) {
             Ok(_) => Ok(()),
-            Err(CommitError::Conflict { .. }) => Ok(()),
+            // An account's record or a note: whoever was faster says the same, and the next beat looks again.
+            Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => Ok(()),
             Err(CommitError::Store(error)) => Err(error),
         }
     }
@@ -498,7 +517,7 @@ impl Deliverer {
     /// `lifecycle.md` 3.9: does the clock go by what the journal and the sources say? Told once, when it changes.
     fn distrust(&self) -> Result<Option<String>, StoreError> {
         let skews: Vec<SignedDuration> = self.poller.skews().into_iter().map(SignedDuration::from_secs).collect();
-        let last = self.store.last_entry_at()?;
+        let last = self.store.last_entry_at();
         let verdict = hold::trust(self.clock.now(), last, &skews).err().map(|why| why.to_string());
         let mut before = self.distrusted.lock().expect("no holder of this lock can panic");
         if verdict.is_some() {
@@ -545,7 +564,8 @@ impl Deliverer {
             self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
             if let Ok(Ok(who)) = guarded(platform.identity()).await {
                 record.locked = None;
-                let note = Note { detail: json!({"account": account}), ..Note::new(now, None, "oyez", "account-unlocked") };
+                let note =
+                    Note { detail: json!({"account": account}), ..Note::new(now, None, "oyez", "account-unlocked") };
                 tracing::warn!(account, "the account works again, as {who}");
                 self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })?;
             }
@@ -573,7 +593,11 @@ impl Deliverer {
             let days = now.duration_since(*at).as_hours() / 24;
             let why = format!("nothing went out on {account} for {days} days while others did");
             tracing::warn!(account, "{why}");
-            let note = Note { reason: Some(why), detail: json!({"account": account}), ..Note::new(now, None, "oyez", "account-quiet") };
+            let note = Note {
+                reason: Some(why),
+                detail: json!({"account": account}),
+                ..Note::new(now, None, "oyez", "account-quiet")
+            };
             self.commit(Change { notes: vec![note], ..Change::default() })?;
         }
         Ok(())
@@ -656,4 +680,3 @@ async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, String> {
         Err(_) => Err(format!("no answer within {} s", SEND_PATIENCE.as_secs())),
     }
 }
-

@@ -187,6 +187,27 @@ impl Recorded {
         self.words.text.as_ref().map(Word::as_str)
     }
 
+    /// The object of `oyez log --json`.
+    pub fn to_json(&self) -> Value {
+        let mut object = serde_json::Map::new();
+        if let Value::Object(detail) = self.detail() {
+            object.extend(detail);
+        }
+        let own = serde_json::json!({
+            "seq": self.entry.seq,
+            "at": self.entry.at,
+            "item": self.entry.item,
+            "actor": self.actor(),
+            "what": self.entry.what,
+            "reason": self.reason(),
+            "text": self.text(),
+        });
+        if let Value::Object(own) = own {
+            object.extend(own);
+        }
+        Value::Object(object)
+    }
+
     /// All details that are left, facts and words, as one object.
     pub fn detail(&self) -> Value {
         let mut all = self.entry.detail.clone();

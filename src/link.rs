@@ -16,6 +16,24 @@ pub fn is_for_readers(url: &Url) -> bool {
         && url.as_str().len() <= MAX_URL_BYTES
 }
 
+/// An address as somebody gave it: its serialised form, or why it may not stand in a post. Nothing is rewritten yet.
+///
+/// # Errors
+/// In words for the team.
+pub fn examine(input: &str) -> Result<String, String> {
+    let url = Url::parse(input.trim()).map_err(|error| format!("it is not an address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("`{}` addresses are not posted", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it holds a user name or password".to_owned());
+    }
+    if !is_for_readers(&url) {
+        return Err(format!("it has no host, or is longer than {MAX_URL_BYTES} bytes"));
+    }
+    Ok(url.into())
+}
+
 /// Where the http(s) addresses of a plain text are, in order, without what only stands behind them.
 ///
 /// linkify needs the scheme here: without it, it takes `flake.nix` and `25.05.Foo` for hosts. Its faults are mended: an

@@ -87,8 +87,7 @@ pub fn of(items: &[Item], store: &Store, config: &Config, now: Timestamp) -> Res
             counted.into_iter().map(|c| Counted { at: c.at, kind: c.kind, author: c.author }).collect(),
         );
     }
-    let forecast =
-        hold::forecast(now, &config.hold, &config.accounts, &waiting, &history, &config.service.time_zone);
+    let forecast = hold::forecast(now, &config.hold, &config.accounts, &waiting, &history, &config.service.time_zone);
     Ok(Plan { forecast, now })
 }
 

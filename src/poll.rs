@@ -90,8 +90,10 @@ pub struct Poller {
 pub struct Hint {
     /// The source's name.
     pub source: String,
-    /// A key, when the event named one.
+    /// Its key, when the event named a topic.
     pub key: Option<String>,
+    /// The topic's number on the forum.
+    pub topic: Option<u64>,
 }
 
 impl Poller {
@@ -106,8 +108,17 @@ impl Poller {
         watched: Vec<Watched>,
     ) -> Result<Self, StoreError> {
         let watched: BTreeMap<String, Watched> = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
-        let poller =
-            Self { store, clock, http, config, policy, templates, watched, agenda: Mutex::default(), skews: Mutex::default() };
+        let poller = Self {
+            store,
+            clock,
+            http,
+            config,
+            policy,
+            templates,
+            watched,
+            agenda: Mutex::default(),
+            skews: Mutex::default(),
+        };
         for (name, watched) in &poller.watched {
             let record = poller.source_record(watched)?;
             if record.stopped.is_some() {
@@ -196,19 +207,48 @@ impl Poller {
             }
             return Ok(());
         }
-        self.agenda().hurry(&hint.source, self.clock.now());
+        let (Some(watched), Some(topic)) = (self.watched.get(&hint.source), hint.topic) else {
+            self.agenda().hurry(&hint.source, self.clock.now());
+            return Ok(());
+        };
+        // A forum answers anonymous lists from a cache for a minute; the topic itself is read at once.
+        let record = self.source_record(watched)?;
+        let (known, contacted) = self.memories();
+        let context = PollContext {
+            now: self.clock.now(),
+            memory: &record.memory,
+            known: &known,
+            contacted: &contacted,
+            http: &self.http,
+        };
+        match watched.source.sight(&context, topic).await {
+            Ok(Some(sighting)) if self.store.contacted(&sighting.contact)?.is_some() => {
+                if let Some(found) = sighting.full.clone() {
+                    self.admit(watched, &sighting, found, self.clock.now())?;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::info!(source = hint.source, topic, "hinted at, but cannot be read yet: {error}");
+                self.agenda().hurry(&hint.source, self.clock.now());
+            }
+        }
         Ok(())
+    }
+
+    /// "Was this seen before?" and "was this contacted before?". A store that cannot be read makes everything look known:
+    /// nothing is announced by mistake.
+    fn memories(&self) -> (impl Fn(&str) -> bool + Send + Sync + '_, impl Fn(&str) -> bool + Send + Sync + '_) {
+        let known = |key: &str| self.store.by_key(key).map_or(true, |number| number.is_some());
+        let contacted = |contact: &str| self.store.contacted(contact).map_or(true, |at| at.is_some());
+        (known, contacted)
     }
 
     /// Asks one source. Also says when it is due again; `None`: never.
     async fn poll_one(&self, watched: &Watched) -> Result<(Tally, Option<Due>), StoreError> {
-        let name = &watched.config.name;
         let started = self.clock.now();
         let record = self.source_record(watched)?;
-        let store = &self.store;
-        // A store that cannot be read makes everything look known: nothing is announced by mistake.
-        let known = |key: &str| store.by_key(key).map_or(true, |number| number.is_some());
-        let contacted = |contact: &str| store.contacted(contact).map_or(true, |at| at.is_some());
+        let (known, contacted) = self.memories();
         let context = PollContext {
             now: started,
             memory: &record.memory,
@@ -329,7 +369,23 @@ impl Poller {
         }
 
         // First contact is one transaction with the contacts themselves: a crash between the two would announce the past.
-        let known: Vec<Item> = quiet.iter().map(|sighting| known_item(watched, sighting, now)).collect();
+        let mut known: Vec<Item> = Vec::new();
+        let mut taken = BTreeSet::new();
+        for sighting in &quiet {
+            let mut item = known_item(watched, sighting, now);
+            let found = &mut item.origins[0].found;
+            if self.same_thing(found)?.is_some() {
+                // Another sight of something that is known here: a place more, no decision undone, nothing due.
+                let found = found.clone();
+                self.admit(watched, sighting, found, now)?;
+                continue;
+            }
+            // A second name that two entries of one answer claim tells nothing about either.
+            found.aliases.retain(|alias| taken.insert(alias.clone()));
+            if taken.insert(found.key.clone()) {
+                known.push(item);
+            }
+        }
         tally.known += known.len();
         for sighting in &quiet {
             fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
@@ -358,7 +414,13 @@ impl Poller {
         }
         record.skipped = polled.skipped.len();
         let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
-        self.store_change(Change { items: known, contacts, notes: std::mem::take(&mut notes), durable: true, ..Change::default() })?;
+        self.store_change(Change {
+            items: known,
+            contacts,
+            notes: std::mem::take(&mut notes),
+            durable: true,
+            ..Change::default()
+        })?;
 
         // Oldest first, so that numbers grow with time.
         fresh.sort_by_key(|sighting| sighting.published);
@@ -412,13 +474,7 @@ impl Poller {
     }
 
     /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
-    fn admit(
-        &self,
-        watched: &Watched,
-        sighting: &Sighting,
-        found: Found,
-        now: Timestamp,
-    ) -> Result<Tally, StoreError> {
+    fn admit(&self, watched: &Watched, sighting: &Sighting, found: Found, now: Timestamp) -> Result<Tally, StoreError> {
         let mut tally = Tally { seen: 1, ..Tally::default() };
         let origin = Origin {
             source: watched.config.name.clone(),
@@ -432,9 +488,8 @@ impl Poller {
             let change = match same {
                 Some(item) => {
                     tally.seen = 0;
-                    let order = |source: &str| {
-                        self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX)
-                    };
+                    let order =
+                        |source: &str| self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX);
                     let number = item.number;
                     let rank = order(&origin.source);
                     let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
@@ -445,16 +500,13 @@ impl Poller {
                     let mut notes = crate::deliver::notes(&joined, now, number);
                     notes.push(Note {
                         detail: json!({"source": watched.config.name, "url": origin.found.url}),
-                        ..Note::new(now, Some(number.into()), "oyez", "joined")
+                        ..Note::new(now, Some(number), "oyez", "joined")
                     });
                     Change { items: vec![joined.item], notes, durable: true, ..Change::default() }
                 }
                 None => {
-                    let verdict = self.policy.evaluate(&Fields::new(
-                        &origin.found,
-                        &watched.config.name,
-                        &watched.config.kind,
-                    ));
+                    let verdict =
+                        self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
                     let rules = self.rules(&watched.config.kind, now);
                     let accounts: Vec<String> =
                         self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
@@ -489,7 +541,10 @@ impl Poller {
             };
             match self.store.commit(change) {
                 Ok(_) => return Ok(tally),
-                Err(CommitError::Conflict { .. }) => tally = Tally { seen: 1, ..Tally::default() },
+                // Somebody was faster with it, or with the thing it is another sight of: look again.
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {
+                    tally = Tally { seen: 1, ..Tally::default() };
+                }
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
@@ -539,12 +594,7 @@ impl Poller {
         Ok(reached)
     }
 
-    fn take_reading(
-        &self,
-        number: Number,
-        key: &str,
-        reading: Result<Reread, SourceError>,
-    ) -> Result<(), StoreError> {
+    fn take_reading(&self, number: Number, key: &str, reading: Result<Reread, SourceError>) -> Result<(), StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(item) = self.store.item(number)? else { return Ok(()) };
             let Some(index) = item.origins.iter().position(|origin| origin.found.key == key) else { return Ok(()) };
@@ -581,7 +631,7 @@ impl Poller {
             let durable = !notes.is_empty();
             match self.store.commit(Change { items: vec![happened.item], notes, durable, ..Change::default() }) {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => continue,
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => continue,
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
@@ -591,11 +641,14 @@ impl Poller {
     fn changed(&self, item: &Item, origin: usize, found: &Found, now: Timestamp) -> Result<Event, StoreError> {
         let mut next = item.clone();
         next.origins[origin].found = found.clone();
-        let verdict =
-            self.policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
+        let verdict = self.policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
         let (posts, problems) = match item.phase {
             Phase::Held | Phase::Vetoed { .. } => wording::word_all(&self.store, &next, &self.config, &self.templates)?,
-            Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Withdrawn { .. }
+            Phase::Known
+            | Phase::Settling
+            | Phase::Ignored
+            | Phase::Expired
+            | Phase::Withdrawn { .. }
             | Phase::Duplicate { .. } => Default::default(),
         };
         for (account, problem) in &problems {
@@ -621,8 +674,10 @@ impl Poller {
         }
         match self.store.commit(change) {
             Ok(_) => Ok(()),
-            // New items and notes carry no revision, so nothing in such a change can be stale.
-            Err(CommitError::Conflict { .. }) => Err(StoreError::unexpected("a change without revisions was refused as stale")),
+            Err(error @ (CommitError::Conflict { .. } | CommitError::Taken { .. })) => {
+                tracing::warn!("not recorded, the next poll does it: {error}");
+                Ok(())
+            }
             Err(CommitError::Store(error)) => Err(error),
         }
     }
@@ -636,7 +691,7 @@ impl Poller {
             let attempt = Change { sources: vec![record.clone()], ..change.clone() };
             match self.store.commit(attempt) {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => continue,
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => continue,
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
@@ -654,7 +709,9 @@ fn late_news(found: &Found, now: Timestamp) -> Option<String> {
 /// What a source is, as far as its settings tell: another one under the same name has nothing to remember.
 fn identity(source: &SourceConfig) -> String {
     match &source.spec {
-        SourceSpec::Discourse { url, category, subcategories, .. } => format!("discourse {url} {category} {subcategories}"),
+        SourceSpec::Discourse { url, category, subcategories, .. } => {
+            format!("discourse {url} {category} {subcategories}")
+        }
         SourceSpec::Feed { url } => format!("feed {url}"),
         SourceSpec::MediaCcc { url, .. } => format!("media-ccc-de {url}"),
         SourceSpec::PeerTube { url, channel } => format!("peertube {url} {channel}"),

@@ -36,6 +36,7 @@ pub struct Cli {
 }
 
 /// Everything `oyez` does.
+#[allow(missing_docs, reason = "the flattened arguments are documented where they are defined")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a commented oyez.toml for a forum category, with a dry-run account; show the five newest topics; post nothing.

@@ -151,7 +151,9 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
         Command::Skip { items, account, why } => {
             act(cli, out, &items.items, TeamAct::Skip { account: account.clone() }, &why.reason)
         }
-        Command::Approve { items, now, why } => act(cli, out, &items.items, TeamAct::Approve { now: *now }, &why.reason),
+        Command::Approve { items, now, why } => {
+            act(cli, out, &items.items, TeamAct::Approve { now: *now }, &why.reason)
+        }
         Command::Snooze { items, duration, why } => {
             act(cli, out, &items.items, TeamAct::Snooze { seconds: duration.as_secs() }, &why.reason)
         }
@@ -258,8 +260,12 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
 fn open_store(config: &Config) -> anyhow::Result<Store> {
     Store::open(&config.service.state).map_err(|error| {
         let hint = error.hint();
-        Failure { code: 1, error: format!("cannot open the store in `{}`: {error}", config.service.state.display()), hint }
-            .into()
+        Failure {
+            code: 1,
+            error: format!("cannot open the store in `{}`: {error}", config.service.state.display()),
+            hint,
+        }
+        .into()
     })
 }
 
@@ -289,7 +295,9 @@ fn dispatch(
     if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
         return answer.map_err(Into::into);
     }
-    if !Store::exists(&config.service.state) && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export) {
+    if !Store::exists(&config.service.state)
+        && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export)
+    {
         return Err(Failure {
             code: 3,
             error: format!("there is no store in `{}` yet", config.service.state.display()),
@@ -310,14 +318,15 @@ fn new_text(cli: &Cli, item: &str, account: &str) -> anyhow::Result<String> {
         std::io::stdin().read_to_string(&mut text).context("cannot read the new text from stdin")?;
         return Ok(text);
     }
-    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).map_err(|_| {
-        Failure::usage("no new text was given", Some("use --text, pipe it in, or set $EDITOR".into()))
-    })?;
+    let editor = std::env::var("VISUAL")
+        .or_else(|_| std::env::var("EDITOR"))
+        .map_err(|_| Failure::usage("no new text was given", Some("use --text, pipe it in, or set $EDITOR".into())))?;
     let config = Arc::new(load(cli)?.config);
     let mut current = None;
     dispatch(&config, &Request::Show { item: item.to_owned() }, &mut |document| {
         let posts = document["posts"].as_array().into_iter().flatten();
-        current = posts.filter(|post| post["account"] == account).find_map(|post| post["text"].as_str().map(str::to_owned));
+        current =
+            posts.filter(|post| post["account"] == account).find_map(|post| post["text"].as_str().map(str::to_owned));
         Ok(())
     })?;
     let path = std::env::temp_dir().join(format!("oyez-edit-{}.txt", std::process::id()));
@@ -340,9 +349,13 @@ fn new_text(cli: &Cli, item: &str, account: &str) -> anyhow::Result<String> {
 }
 
 fn link(urls: &[String], out: &mut Out) -> anyhow::Result<()> {
-    let mut one = |input: &str, out: &mut Out| -> anyhow::Result<()> {
+    let one = |input: &str, out: &mut Out| -> anyhow::Result<()> {
         let object = crate::wording::link_object(input);
-        if out.json { out.line(object)? } else { out.line(view::link(&object))? }
+        if out.json {
+            out.line(object)?
+        } else {
+            out.line(view::link(&object))?
+        }
         Ok(())
     };
     if urls.is_empty() {
@@ -365,7 +378,8 @@ fn count(platform: CountPlatform, warning: &str, limit: Option<usize>, out: &mut
     let text = String::from_utf8(text).map_err(|_| Failure::failed("stdin is not UTF-8", None))?;
     let (name, length, limit) = match platform {
         CountPlatform::Mastodon => {
-            ("mastodon", crate::count::mastodon(&text, warning, crate::count::MASTODON_URL_LENGTH), limit.unwrap_or(500))
+            let (unit, usual) = crate::count::Unit::by_name("mastodon").expect("it counts as Mastodon does");
+            ("mastodon", unit.length(&text, warning), limit.unwrap_or(usual))
         }
     };
     let fits = length <= limit;
@@ -381,7 +395,7 @@ fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()>
     let config = Arc::new(load(cli)?.config);
     match output {
         None => {
-            let mut sink = |line: Value| writeln!(out.writer, "{line}");
+            let mut sink = |line: Value| writeln!(out.writer, "{}", line.as_str().unwrap_or_default());
             dispatch(&config, &Request::Export, &mut sink)
         }
         Some(path) => {
@@ -393,7 +407,7 @@ fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()>
             let mut lines = 0u64;
             dispatch(&config, &Request::Export, &mut |line: Value| {
                 lines += 1;
-                writeln!(writer, "{line}")
+                writeln!(writer, "{}", line.as_str().unwrap_or_default())
             })?;
             writer.flush()?;
             writer.get_ref().sync_all().with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -410,7 +424,9 @@ fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()>
 fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
     let config = load(cli)?.config;
     if std::os::unix::net::UnixStream::connect(&config.service.socket).is_ok() {
-        return Err(Failure::failed("the service is running", Some("stop it first: import makes a new store".into())).into());
+        return Err(
+            Failure::failed("the service is running", Some("stop it first: import makes a new store".into())).into()
+        );
     }
     let reader: Box<dyn std::io::BufRead> = if input == Path::new("-") {
         Box::new(std::io::BufReader::new(std::io::stdin()))
@@ -418,12 +434,13 @@ fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
         let file = std::fs::File::open(input).with_context(|| format!("cannot open `{}`", input.display()))?;
         Box::new(std::io::BufReader::new(file))
     };
-    let imported = Store::import(&config.service.state, reader)
+    let store = Store::import(&config.service.state, reader)
         .with_context(|| format!("cannot import into `{}`", config.service.state.display()))?;
+    let (items, entries) = (store.items(..).count(), store.head().seq);
     if out.json {
-        out.line(json!({"import": config.service.state, "items": imported.items, "entries": imported.entries}))?;
+        out.line(json!({"import": config.service.state, "items": items, "entries": entries}))?;
     } else {
-        out.line(format_args!("{} items and {} journal entries", imported.items, imported.entries))?;
+        out.line(format_args!("{items} items and {entries} journal entries"))?;
     }
     Ok(())
 }

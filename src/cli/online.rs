@@ -31,13 +31,28 @@ pub(super) async fn check(config: &Config) -> anyhow::Result<Vec<Finding>> {
             contacted: &|_| false,
             http: &http,
         };
-        findings.push(match match app::source(source) { Ok(source) => source.poll(&context).await, Err(error) => Err(error) } {
-            Ok(polled) => match polled.sightings.first() {
-                Some(newest) => Finding::fine(tried, format!("{} shown, newest: {}", polled.sightings.len(), newest.title)),
-                None => Finding::warning(tried, "it answers, but shows nothing", Some("is the category or channel the right one?")),
+        findings.push(
+            match match app::source(source) {
+                Ok(source) => source.poll(&context).await,
+                Err(error) => Err(error),
+            } {
+                Ok(polled) => match polled.sightings.first() {
+                    Some(newest) => {
+                        Finding::fine(tried, format!("{} shown, newest: {}", polled.sightings.len(), newest.title))
+                    }
+                    None => Finding::warning(
+                        tried,
+                        "it answers, but shows nothing",
+                        Some("is the category or channel the right one?"),
+                    ),
+                },
+                Err(error) => Finding::error(
+                    tried,
+                    error.to_string(),
+                    Some("open its address in a browser; mend `url`, `category`, or wait"),
+                ),
             },
-            Err(error) => Finding::error(tried, error.to_string(), Some("open its address in a browser; mend `url`, `category`, or wait")),
-        });
+        );
     }
     for account in config.accounts.iter().filter(|account| account.enabled) {
         let tried = format!("account {}", account.name);
@@ -75,7 +90,10 @@ pub(super) async fn init(url: &Url, output: &Path, out: &mut Out) -> anyhow::Res
     let context =
         PollContext { now: clock.now(), memory: &Value::Null, known: &|_| false, contacted: &|_| false, http: &http };
     let polled = source.poll(&context).await.map_err(|error| {
-        Failure::failed(format!("cannot read the category `{url}`: {error}"), Some("is it public? open it in a browser without logging in".into()))
+        Failure::failed(
+            format!("cannot read the category `{url}`: {error}"),
+            Some("is it public? open it in a browser without logging in".into()),
+        )
     })?;
     if to_stdout {
         out.line(text)?;

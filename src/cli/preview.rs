@@ -33,7 +33,11 @@ pub(super) fn run(
         && config.account(name).is_none()
     {
         let names: Vec<_> = config.accounts.iter().map(|a| a.name.as_str()).collect();
-        return Err(Failure::usage(format!("there is no account `{name}`"), Some(format!("accounts: {}", names.join(", ")))).into());
+        return Err(Failure::usage(
+            format!("there is no account `{name}`"),
+            Some(format!("accounts: {}", names.join(", "))),
+        )
+        .into());
     }
     let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let policy = app::compile_policy(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
@@ -64,7 +68,10 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, Option<String>)> {
         None
     } else {
         let reader = std::fs::File::open(file).with_context(|| format!("cannot open `{}`", file.display()))?;
-        reader.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{}`", file.display()))?;
+        reader
+            .take(MAX_DOCUMENT + 1)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("cannot read `{}`", file.display()))?;
         file.file_name().map(|name| name.to_string_lossy().into_owned())
     };
     if bytes.len() as u64 > MAX_DOCUMENT {

@@ -67,7 +67,7 @@ impl Shown {
     fn time(&self, value: &Value) -> String {
         value.as_str().and_then(|text| text.parse::<Timestamp>().ok()).map_or_else(
             || "-".to_owned(),
-            |at| at.to_zoned(self.zone.clone()).strftime("%a %d %b %H:%M").to_string(),
+            |at| at.to_zoned_datetime(self.zone.clone()).strftime("%a %d %b %H:%M").to_string(),
         )
     }
 
@@ -122,7 +122,11 @@ impl Shown {
 
     fn item(&self, out: &mut Out, item: &Value) -> std::io::Result<()> {
         let found = &item["item"];
-        out.line(format_args!("{} {}", paint(out.color, BOLD, &format!("#{}", item["number"])), string(&item["title"])))?;
+        out.line(format_args!(
+            "{} {}",
+            paint(out.color, BOLD, &format!("#{}", item["number"])),
+            string(&item["title"])
+        ))?;
         out.line(string(&item["url"]))?;
         let mut facts = vec![string(&item["state"]), string(&item["kind"])];
         if let Some(author) = found["author"].as_str() {
@@ -130,7 +134,13 @@ impl Shown {
         }
         facts.push(format!("from {}", list(&item["origins"])));
         out.line(facts.join(" · "))?;
-        for (label, key) in [("first seen", "first_seen"), ("settled", "settled"), ("window ends", "window_end"), ("leaves", "until"), ("snoozed to", "snoozed")] {
+        for (label, key) in [
+            ("first seen", "first_seen"),
+            ("settled", "settled"),
+            ("window ends", "window_end"),
+            ("leaves", "until"),
+            ("snoozed to", "snoozed"),
+        ] {
             if item[key].is_string() {
                 out.line(format_args!("{label:<12} {}", self.time(&item[key])))?;
             }
@@ -182,7 +192,8 @@ impl Shown {
 
     fn acted(&self, out: &mut Out, item: &Value, act: &str) -> std::io::Result<()> {
         let done = if item["changed"] == false { "nothing to change" } else { act };
-        let until = if item["until"].is_string() { format!(", leaves {}", self.time(&item["until"])) } else { String::new() };
+        let until =
+            if item["until"].is_string() { format!(", leaves {}", self.time(&item["until"])) } else { String::new() };
         out.line(format_args!(
             "{} {}: {}{}  {}",
             paint(out.color, BOLD, &format!("#{}", item["number"])),
@@ -232,7 +243,8 @@ pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
         }
     }
     for media in post["media"].as_array().into_iter().flatten() {
-        let alt = media["alt"].as_str().map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
+        let alt =
+            media["alt"].as_str().map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
         out.line(format_args!("{bar}[image] {} ({alt})", string(&media["url"])))?;
     }
     let mut facts = vec![format!("{} of {}", post["length"], post["limit"])];
@@ -262,7 +274,14 @@ pub(crate) fn link(object: &Value) -> String {
 pub(crate) fn tally(tally: &Value) -> String {
     let mut text = format!(
         "{} sources asked, {} new items ({} held, {} ignored), {} known; {} sent, {} failed, {} unsure",
-        tally["polled"], tally["seen"], tally["held"], tally["ignored"], tally["known"], tally["sent"], tally["failed"], tally["unsure"]
+        tally["polled"],
+        tally["seen"],
+        tally["held"],
+        tally["ignored"],
+        tally["known"],
+        tally["sent"],
+        tally["failed"],
+        tally["unsure"]
     );
     let failed = list(&tally["failed_sources"]);
     if !failed.is_empty() {

@@ -29,7 +29,8 @@ pub fn category_of(url: &Url) -> Result<(Url, String), String> {
 /// The text of the file.
 pub fn render(forum: &Url, category: &str, name: &str) -> String {
     let forum = forum.as_str().trim_end_matches('/');
-    let category = if category.bytes().all(|b| b.is_ascii_digit()) { category.to_owned() } else { format!("{category:?}") };
+    let category =
+        if category.bytes().all(|b| b.is_ascii_digit()) { category.to_owned() } else { format!("{category:?}") };
     format!(
         r##"# Oyez. Every setting is in the manual and in oyez.example.toml; durations are written 90s, 30m, 4h, 2d, 1d12h.
 # `oyez check` reads this file and says everything that is wrong with it.
@@ -88,7 +89,10 @@ mod tests {
     #[test]
     fn the_category_is_found_in_its_address() {
         check("https://discourse.nixos.org/c/announcements/8", Some(("https://discourse.nixos.org/", "8")));
-        check("https://discourse.nixos.org/c/announcements/security/56?x=1", Some(("https://discourse.nixos.org/", "56")));
+        check(
+            "https://discourse.nixos.org/c/announcements/security/56?x=1",
+            Some(("https://discourse.nixos.org/", "56")),
+        );
         check("https://f.example/forum/c/news/3/l/latest", Some(("https://f.example/forum", "3")));
         check("https://f.example/c/news/3/none", Some(("https://f.example/", "3")));
         check("https://f.example/c/announcements/8.rss", Some(("https://f.example/", "8")));

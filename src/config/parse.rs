@@ -15,8 +15,8 @@ use super::error::ConfigError;
 use super::settings::{LATER, LATER_PLATFORMS, SETTINGS};
 use super::value::{duration, rate, time, weekday};
 use super::{
-    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, Network, PolicyRule,
-    QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
+    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, Network, PolicyRule, QuietHours,
+    Rate, Secret, Service, SourceConfig, SourceSpec,
 };
 use crate::item::VerdictKind;
 
@@ -227,7 +227,9 @@ impl<'p, 'a> Table<'p, 'a> {
         };
         let read = match kind.get_ref().as_ref() {
             "file" => read_secret(Path::new(name)),
-            "env" => self.parser.env.var(name).map(str::to_owned).ok_or_else(|| format!("the variable `{name}` is not set")),
+            "env" => {
+                self.parser.env.var(name).map(str::to_owned).ok_or_else(|| format!("the variable `{name}` is not set"))
+            }
             "credential" => match self.parser.env.var("CREDENTIALS_DIRECTORY") {
                 Some(directory) => read_secret(&Path::new(directory).join(name)),
                 None => Err(format!("credential `{name}`: $CREDENTIALS_DIRECTORY is not set (systemd sets it)")),
@@ -260,7 +262,9 @@ impl<'p, 'a> Table<'p, 'a> {
             v if v.as_str() == Some("none") => Some(Vec::new()),
             v if v.is_table() => self.quiet_range(key, v, at).map(|range| vec![range]),
             v => match v.as_array() {
-                Some(list) => list.iter().map(|entry| self.quiet_range(key, entry.get_ref(), entry.span().start)).collect(),
+                Some(list) => {
+                    list.iter().map(|entry| self.quiet_range(key, entry.get_ref(), entry.span().start)).collect()
+                }
                 None => {
                     self.error(key, Some(at), "it is no range of hours", QUIET_HINT);
                     None
@@ -401,7 +405,9 @@ impl<'a> Parser<'a> {
         let network = root.table("network");
         let allow_private = network.nets("allow-private");
         if !allow_private.is_empty() {
-            self.warn("network.allow-private is set: links in posts may reach private addresses; it is meant for tests");
+            self.warn(
+                "network.allow-private is set: links in posts may reach private addresses; it is meant for tests",
+            );
         }
         let network = {
             let timeout = network.duration("timeout", Duration::from_secs(20));
@@ -436,14 +442,24 @@ impl<'a> Parser<'a> {
         for (name, was) in names {
             if !name.is_empty() && !seen.insert(name) {
                 let message = format!("two are named `{name}`");
-                self.errors.borrow_mut().push(ConfigError { key: what.to_owned(), line: None, message, hint: Some("each needs a name of its own".into()) });
+                self.errors.borrow_mut().push(ConfigError {
+                    key: what.to_owned(),
+                    line: None,
+                    message,
+                    hint: Some("each needs a name of its own".into()),
+                });
             }
             former.extend(was);
         }
         for was in former {
             if seen.contains(was) {
                 let message = format!("`was = \"{was}\"` names one that still exists");
-                self.errors.borrow_mut().push(ConfigError { key: what.to_owned(), line: None, message, hint: Some("`was` is the name it had before it was renamed".into()) });
+                self.errors.borrow_mut().push(ConfigError {
+                    key: what.to_owned(),
+                    line: None,
+                    message,
+                    hint: Some("`was` is the name it had before it was renamed".into()),
+                });
             }
         }
     }
@@ -483,14 +499,24 @@ impl<'a> Parser<'a> {
     fn name(&self, table: &Table<'_, '_>) -> String {
         let name = table.required("name", "give it a short name, like \"announcements\"");
         if !name.is_empty() && !is_name(&name) {
-            table.error("name", table.raw("name").map(|v| v.span().start), format!("`{name}` is not a name"), "use lower-case letters, digits, `-` and `_`");
+            table.error(
+                "name",
+                table.raw("name").map(|v| v.span().start),
+                format!("`{name}` is not a name"),
+                "use lower-case letters, digits, `-` and `_`",
+            );
         }
         name
     }
 
     fn kind(&self, table: &Table<'_, '_>, key: &str, kind: &str) {
         if !is_name(kind) {
-            table.error(key, table.raw(key).map(|v| v.span().start), format!("`{kind}` is not a kind"), "use `announcement`, `talk`, or a word of your own in lower-case letters");
+            table.error(
+                key,
+                table.raw(key).map(|v| v.span().start),
+                format!("`{kind}` is not a kind"),
+                "use `announcement`, `talk`, or a word of your own in lower-case letters",
+            );
         }
     }
 
@@ -508,7 +534,12 @@ impl<'a> Parser<'a> {
                 }
                 for glob in &conferences {
                     if globset::Glob::new(glob).is_err() {
-                        table.error("conferences", None, format!("`{glob}` is not a pattern"), "write patterns like [\"nixcon*\"]");
+                        table.error(
+                            "conferences",
+                            None,
+                            format!("`{glob}` is not a pattern"),
+                            "write patterns like [\"nixcon*\"]",
+                        );
                     }
                 }
                 (SourceSpec::MediaCcc { url: table.required_url("url"), conferences }, 30)
@@ -519,7 +550,12 @@ impl<'a> Parser<'a> {
             }
             other => {
                 if !other.is_empty() && other != "discourse" {
-                    table.error("type", table.raw("type").map(|v| v.span().start), format!("`{other}` is no type of source"), "write discourse, feed, media-ccc-de or peertube");
+                    table.error(
+                        "type",
+                        table.raw("type").map(|v| v.span().start),
+                        format!("`{other}` is no type of source"),
+                        "write discourse, feed, media-ccc-de or peertube",
+                    );
                     // What else it says belongs to a type nobody knows; one mistake is told once.
                     for key in table.table.into_iter().flat_map(|t| t.keys()) {
                         table.taken.borrow_mut().insert(key.get_ref().to_string());
@@ -535,7 +571,11 @@ impl<'a> Parser<'a> {
                         None => text(v).map(str::to_owned),
                     })
                     .unwrap_or_default();
-                let url = if discourse { table.required_url("url") } else { Url::parse("https://missing.invalid").expect("a constant") };
+                let url = if discourse {
+                    table.required_url("url")
+                } else {
+                    Url::parse("https://missing.invalid").expect("a constant")
+                };
                 let spec = SourceSpec::Discourse {
                     url,
                     category,
@@ -574,26 +614,50 @@ impl<'a> Parser<'a> {
             "mastodon" => {
                 let visibility = table.string("visibility").unwrap_or_else(|| "public".to_owned());
                 if !matches!(visibility.as_str(), "public" | "unlisted" | "private" | "direct") {
-                    table.error("visibility", None, format!("`{visibility}` is no visibility"), "write public, unlisted, private or direct");
+                    table.error(
+                        "visibility",
+                        None,
+                        format!("`{visibility}` is no visibility"),
+                        "write public, unlisted, private or direct",
+                    );
                 }
                 let enabled = table.bool("enabled", true);
                 // A disabled account needs no token yet.
-                let token = if enabled || table.has("token") { table.required_secret("token") } else { Secret(SecretString::from(String::new())) };
+                let token = if enabled || table.has("token") {
+                    table.required_secret("token")
+                } else {
+                    Secret(SecretString::from(String::new()))
+                };
                 AccountSpec::Mastodon { server: table.required_url("server"), token, visibility }
             }
             "file" => {
                 let path = PathBuf::from(table.required("path", "write a file name, or \"-\" for stdout"));
                 let limit = table.integer("limit").unwrap_or(500);
                 if !(20..=100_000).contains(&limit) {
-                    table.error("limit", None, format!("{limit} is no sensible limit"), "write the most characters of a post, 20 to 100000");
+                    table.error(
+                        "limit",
+                        None,
+                        format!("{limit} is no sensible limit"),
+                        "write the most characters of a post, 20 to 100000",
+                    );
                 }
                 AccountSpec::File { path, limit: usize::try_from(limit).unwrap_or(500) }
             }
             other => {
                 if LATER_PLATFORMS.contains(&other) {
-                    table.error("platform", table.raw("platform").map(|v| v.span().start), format!("this version does not speak `{other}` yet"), "leave the account out for now: a later version of oyez speaks it");
+                    table.error(
+                        "platform",
+                        table.raw("platform").map(|v| v.span().start),
+                        format!("this version does not speak `{other}` yet"),
+                        "leave the account out for now: a later version of oyez speaks it",
+                    );
                 } else if !other.is_empty() {
-                    table.error("platform", table.raw("platform").map(|v| v.span().start), format!("`{other}` is no platform"), "write mastodon or file");
+                    table.error(
+                        "platform",
+                        table.raw("platform").map(|v| v.span().start),
+                        format!("`{other}` is no platform"),
+                        "write mastodon or file",
+                    );
                 }
                 for key in table.table.into_iter().flat_map(|t| t.keys()) {
                     table.taken.borrow_mut().insert(key.get_ref().to_string());
@@ -607,15 +671,28 @@ impl<'a> Parser<'a> {
         }
         let hashtags: Vec<String> = table.strings("hashtags").unwrap_or_default();
         for tag in &hashtags {
-            if tag.is_empty() || !tag.chars().all(|c| c.is_alphanumeric() || c == '_') || tag.chars().all(|c| c.is_numeric()) {
-                table.error("hashtags", None, format!("`{tag}` is no hashtag"), "write letters and digits only, without `#`, like [\"NixOS\"]");
+            if tag.is_empty()
+                || !tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+                || tag.chars().all(|c| c.is_numeric())
+            {
+                table.error(
+                    "hashtags",
+                    None,
+                    format!("`{tag}` is no hashtag"),
+                    "write letters and digits only, without `#`, like [\"NixOS\"]",
+                );
             }
         }
         let language = table.string("language");
         if let Some(language) = &language
             && !(language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()))
         {
-            table.error("language", None, format!("`{language}` is no language"), "write two letters of ISO 639-1, like \"en\"");
+            table.error(
+                "language",
+                None,
+                format!("`{language}` is no language"),
+                "write two letters of ISO 639-1, like \"en\"",
+            );
         }
         let hold = table.table("hold");
         let spacing = hold.has("spacing").then(|| hold.duration("spacing", Duration::ZERO));
@@ -641,7 +718,12 @@ impl<'a> Parser<'a> {
     fn finish_account_hold(&self, hold: &Table<'_, '_>) {
         for (key, _) in hold.table.into_iter().flat_map(|t| t.iter()) {
             if !hold.taken.borrow().contains(key.get_ref().as_ref()) {
-                self.error(hold.shown(key.get_ref()), key.span().start, "an account has no such hold setting", Some("an account's hold takes spacing, at-most and quiet-hours".into()));
+                self.error(
+                    hold.shown(key.get_ref()),
+                    key.span().start,
+                    "an account has no such hold setting",
+                    Some("an account's hold takes spacing, at-most and quiet-hours".into()),
+                );
             }
         }
     }
@@ -657,7 +739,8 @@ impl<'a> Parser<'a> {
                 continue;
             }
             table.taken.borrow_mut().insert(name.to_owned());
-            let inner = self.table(format!("hold.{name}"), "hold".to_owned(), value.get_ref().as_table(), value.span().start);
+            let inner =
+                self.table(format!("hold.{name}"), "hold".to_owned(), value.get_ref().as_table(), value.span().start);
             if !is_name(name) {
                 inner.error("", None, format!("`{name}` is not a kind"), "use lower-case letters");
             }
@@ -676,10 +759,19 @@ impl<'a> Parser<'a> {
         table.finish();
         let all_quiet = std::iter::once(("hold.quiet-hours".to_owned(), &base.quiet_hours))
             .chain(kinds.iter().map(|(kind, hold)| (format!("hold.{kind}.quiet-hours"), &hold.merged.quiet_hours)))
-            .chain(accounts.iter().filter_map(|a| Some((format!("account {}.hold.quiet-hours", a.name), a.quiet_hours.as_ref()?))));
+            .chain(
+                accounts
+                    .iter()
+                    .filter_map(|a| Some((format!("account {}.hold.quiet-hours", a.name), a.quiet_hours.as_ref()?))),
+            );
         for (key, quiet) in all_quiet {
             if let Err(message) = crate::hold::check_quiet(quiet, zone) {
-                self.errors.borrow_mut().push(ConfigError { key, line: None, message, hint: Some("leave some hours in which posts may go out".into()) });
+                self.errors.borrow_mut().push(ConfigError {
+                    key,
+                    line: None,
+                    message: message.to_string(),
+                    hint: Some("leave some hours in which posts may go out".into()),
+                });
             }
         }
         if base.window.is_zero() {
@@ -710,7 +802,12 @@ impl<'a> Parser<'a> {
             "ask" => VerdictKind::Ask,
             "hold" | "" => VerdictKind::Hold,
             other => {
-                table.error("then", table.raw("then").map(|v| v.span().start), format!("`{other}` is no verdict"), "write ignore, hold or ask");
+                table.error(
+                    "then",
+                    table.raw("then").map(|v| v.span().start),
+                    format!("`{other}` is no verdict"),
+                    "write ignore, hold or ask",
+                );
                 VerdictKind::Hold
             }
         };
@@ -815,7 +912,9 @@ mod tests {
             "[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://social.example\"\ntoken = { env = \"TOKEN\" }",
         );
         assert!(!format!("{config:?}").contains("s3cret"));
-        let told = errors("[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://a.example\"\ntoken = \"hunter2\"");
+        let told = errors(
+            "[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://a.example\"\ntoken = \"hunter2\"",
+        );
         assert!(told.contains("line 5") && !told.contains("hunter2"), "{told}");
     }
 
@@ -874,6 +973,8 @@ then = "shout"
         let errors = Config::parse("x = 1", "/etc/oyez/oyez.toml", &Env::default()).unwrap_err();
         let ConfigErrors { file, .. } = &errors;
         assert_eq!(file, "/etc/oyez/oyez.toml");
-        assert!(errors.to_string().starts_with("cannot read `x` in `/etc/oyez/oyez.toml` line 1: there is no such setting"));
+        assert!(
+            errors.to_string().starts_with("cannot read `x` in `/etc/oyez/oyez.toml` line 1: there is no such setting")
+        );
     }
 }

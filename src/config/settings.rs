@@ -73,9 +73,29 @@ pub const SETTINGS: &[Setting] = &[
 /// Names that the written design gives to settings which a later version reads: an unknown key like any other, but the
 /// message can say so.
 pub const LATER: &[&str] = &[
-    "team", "matrix", "mail", "notice", "rota", "service.trusted-proxies", "source.reply", "links", "account.handle", "account.app-password", "account.consumer-key", "account.consumer-secret",
-    "account.access-token", "account.access-secret", "account.client-id", "account.budget", "account.organization",
-    "account.api-version", "account.homeserver", "account.room", "account.secret", "account.url", "account.to",
+    "team",
+    "matrix",
+    "mail",
+    "notice",
+    "rota",
+    "service.trusted-proxies",
+    "source.reply",
+    "links",
+    "account.handle",
+    "account.app-password",
+    "account.consumer-key",
+    "account.consumer-secret",
+    "account.access-token",
+    "account.access-secret",
+    "account.client-id",
+    "account.budget",
+    "account.organization",
+    "account.api-version",
+    "account.homeserver",
+    "account.room",
+    "account.secret",
+    "account.url",
+    "account.to",
 ];
 
 /// Platforms that a later version speaks.

@@ -2,8 +2,8 @@
 use jiff::Timestamp;
 
 use super::time::later;
-use crate::hold::grace_end;
 use super::{Act, Applied, Refused, Rules, Work, cancel, is_gone, is_stopped, replace_post, says};
+use crate::hold::grace_end;
 use crate::item::{Approval, Delivery, Item, Phase, Post, Progress, State};
 
 /// Does what `by` asks for, or says why not. Only records and decides; what needs the network is done by the service.

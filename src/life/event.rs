@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use super::answer::{amended, claimed, give_up, left_over, outcome, read_back, retracted};
 use super::time::later;
-use crate::hold::settled_at;
 use super::{Applied, Event, OUTAGE, Refused, Rules, Work, is_gone, reads_the_same, replace_post, says};
+use crate::hold::settled_at;
 use crate::item::{Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
 
 /// Applies what happened.

@@ -161,18 +161,13 @@ impl Target {
         // Opening a pipe nobody reads would wait for ever.
         let is_new = !path.exists();
         if !is_new && !self.is_file() {
-            let mut pipe =
-                OpenOptions::new().append(true).open(path).map_err(|e| not_written("open", e))?;
-            return pipe.write_all(&bytes).map_err(|e| SendError::Unsure {
-                reason: format!("cannot write to `{}`: {e}", path.display()),
-            });
+            let mut pipe = OpenOptions::new().append(true).open(path).map_err(|e| not_written("open", e))?;
+            return pipe
+                .write_all(&bytes)
+                .map_err(|e| SendError::Unsure { reason: format!("cannot write to `{}`: {e}", path.display()) });
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(|e| not_written("open", e))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|e| not_written("open", e))?;
         let end = mend_end(&mut file).map_err(|e| not_written("mend the end of", e))?;
         match last_word(&mut file, key).map_err(|e| not_written("read", e))? {
             Some(said) if said.get("action") == line.get("action") && said.get("text") == line.get("text") => {
@@ -401,7 +396,10 @@ mod tests {
         let here = Here::new();
         let file = File::new(&here.directory.path().join("no/such/posts.jsonl"), 300);
         let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
-        assert!(matches!(&error, SendError::Retry { reason, .. } if reason.contains("no/such/posts.jsonl")), "{error:?}");
+        assert!(
+            matches!(&error, SendError::Retry { reason, .. } if reason.contains("no/such/posts.jsonl")),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

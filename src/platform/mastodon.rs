@@ -133,7 +133,9 @@ impl Mastodon {
         if nonsense.is_empty() {
             Ok(instance.limits)
         } else {
-            Err(SendError::Refused { reason: format!("the server announces limits that cannot be: {}", nonsense.join(", ")) })
+            Err(SendError::Refused {
+                reason: format!("the server announces limits that cannot be: {}", nonsense.join(", ")),
+            })
         }
     }
 
@@ -178,8 +180,7 @@ impl Mastodon {
         if let Some(me) = self.me.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(me);
         }
-        let answer =
-            self.read(self.url(&["api", "v1", "accounts", "verify_credentials"]), MAX_ANSWER_BYTES).await;
+        let answer = self.read(self.url(&["api", "v1", "accounts", "verify_credentials"]), MAX_ANSWER_BYTES).await;
         let json = self.expect_json(answer, Deed::Again)?;
         let text = |name: &str| json.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
         let (Some(id), Some(name)) = (text("id"), text("username").or_else(|| text("acct"))) else {
@@ -246,7 +247,8 @@ impl Mastodon {
         let (mut ids, mut warnings) = (Vec::new(), Vec::new());
         for medium in media {
             if ids.len() >= instance.limits.max_media {
-                warnings.push(format!("left out `{}`: the server takes {} images", medium.url, instance.limits.max_media));
+                warnings
+                    .push(format!("left out `{}`: the server takes {} images", medium.url, instance.limits.max_media));
                 continue;
             }
             match self.upload(medium, instance).await? {
@@ -351,7 +353,8 @@ impl Mastodon {
                 url.query_pairs_mut().append_pair("max_id", id);
                 tokio::time::sleep(self.pace).await;
             }
-            let page = self.expect_json(self.read(url, MAX_PAGE_BYTES).await, Deed::Again).map_err(|e| e.to_string())?;
+            let page =
+                self.expect_json(self.read(url, MAX_PAGE_BYTES).await, Deed::Again).map_err(|e| e.to_string())?;
             let page = page.as_array().ok_or("the account's posts came as something else than a list")?;
             let mut oldest = None;
             for status in page {

@@ -126,6 +126,33 @@ pub struct Limits {
     pub counts_code_points: bool,
 }
 
+impl Limits {
+    /// What a Mastodon allows that nobody changed (platforms.md 1.2), for as long as the server was not asked.
+    pub fn mastodon() -> Self {
+        Limits {
+            max_length: 500,
+            url_length: Some(23),
+            max_media: 4,
+            max_image_bytes: 16_777_216,
+            max_image_pixels: 33_177_600,
+            max_alt: 1500,
+            keeps_keys: false,
+            counts_code_points: false,
+        }
+    }
+}
+
+/// The platform's id of a post in the address a person gives, where the address tells it.
+pub fn id_in_url(platform: &str, url: &url::Url) -> Option<String> {
+    if platform != "mastodon" {
+        return None;
+    }
+    // `/@name/ID`, `/users/name/statuses/ID`, `/@name/statuses/ULID`, `/notice/ID`.
+    let last = url.path_segments()?.rfind(|segment| !segment.is_empty())?;
+    let plausible = last.len() >= 10 && last.bytes().all(|b| b.is_ascii_alphanumeric());
+    plausible.then(|| last.to_owned())
+}
+
 /// A network, spoken to as one account.
 #[async_trait]
 pub trait Platform: Send + Sync {

@@ -492,7 +492,10 @@ impl Shared {
             }
             Flavour::GoToSocial if text.chars().count() > max => {
                 let n = text.chars().count();
-                Some(Reply::error(400, &format!("Bad Request: status too long, {n} characters provided but limit is {max}")))
+                Some(Reply::error(
+                    400,
+                    &format!("Bad Request: status too long, {n} characters provided but limit is {max}"),
+                ))
             }
             Flavour::Pleroma if text.graphemes(true).count() > max => {
                 Some(Reply::error(422, "The status is over the character limit"))

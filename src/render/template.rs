@@ -117,6 +117,16 @@ pub struct Problem {
     pub message: String,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "template `{}`", self.template)?;
+        if let Some(line) = self.line {
+            write!(f, " line {line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
 /// All templates, compiled. Names are `PLATFORM.KIND.txt` and `default.KIND.txt`; a name that begins with `_` is for
 /// including.
 #[derive(Debug, Clone)]

@@ -194,7 +194,8 @@ pub async fn fetch(http: &Http, url: &Url, sources: &[SourceConfig], now: Timest
     let name = ask.path().rsplit('/').next();
     match recognise_from(&answer.body, &answer.url, name) {
         Err(_) if looks_like_page(&answer.body) => {
-            Err("it is a web page; give the address of a topic, of a video on media.ccc.de or PeerTube, or of a feed".into())
+            Err("it is a web page; give the address of a topic, of a video on media.ccc.de or PeerTube, or of a feed"
+                .into())
         }
         other => other,
     }

@@ -415,8 +415,7 @@ impl Source for PeerTube {
 
     async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
         let Some(uuid) = found.key.rsplit('/').next().and_then(uuid_of) else { return Ok(Reread::Unknown) };
-        let answer =
-            self.get(http, &self.address(&["videos", &uuid]), Validators::default(), now).await?;
+        let answer = self.get(http, &self.address(&["videos", &uuid]), Validators::default(), now).await?;
         let from_peertube = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|v| v.is_object());
         match answer.status {
             200 => {}
@@ -439,7 +438,6 @@ impl Source for PeerTube {
         }
         Ok(Reread::Present(video))
     }
-
 }
 
 #[cfg(test)]

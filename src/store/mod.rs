@@ -118,6 +118,20 @@ pub enum OpenError {
     Io(#[from] std::io::Error),
 }
 
+impl OpenError {
+    /// A way out, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            OpenError::InUse => Some(
+                "a service is running on it, but not on the socket this configuration names: check `service.socket`"
+                    .into(),
+            ),
+            OpenError::Io(_) => Some("is `service.state` a directory this user may write to?".into()),
+            OpenError::Newer { .. } | OpenError::Damaged(_) => None,
+        }
+    }
+}
+
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error {

@@ -19,6 +19,11 @@ const CHECKED_ENTRIES: u64 = 1000;
 const BATCH: usize = 1000;
 
 impl Store {
+    /// Is there a store in `dir`? Opening one that is not there makes it.
+    pub fn exists(dir: &Path) -> bool {
+        head_path(dir).exists() || sled_dir(dir).exists()
+    }
+
     /// Opens the store in `dir`, or makes one there if there is none. The directory is readable by its owner only.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let lock = prepare(dir)?;

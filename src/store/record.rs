@@ -66,6 +66,12 @@ pub struct SourceRecord {
     /// Where a permanent redirect sends us.
     #[serde(default)]
     pub moved_to: Option<String>,
+    /// Things that were shown and could not be read yet, as the poller keeps them: asked again with the next poll.
+    #[serde(default)]
+    pub pending: Value,
+    /// Entries of the last answer that could not be read.
+    #[serde(default)]
+    pub skipped: usize,
     /// What may have been missed, said aloud until somebody looked.
     #[serde(default)]
     pub gap: Option<String>,
@@ -88,6 +94,14 @@ pub struct Note {
     pub text: Option<String>,
     /// More, as an object. See [`crate::journal::Happening::detail`] for what of it can be erased.
     pub detail: Value,
+}
+
+impl Note {
+    /// A note without reason, text and details: fill in what there is.
+    pub fn new(at: Timestamp, item: Option<Number>, actor: &str, what: &'static str) -> Self {
+        let item = item.map(Which::Number);
+        Note { at, item, actor: actor.to_owned(), what, reason: None, text: None, detail: Value::Null }
+    }
 }
 
 /// The item a [`Note`] is about.
@@ -122,6 +136,18 @@ pub struct Change {
     pub notes: Vec<Note>,
     /// Return only when it would survive a power loss. Else it reaches the disk with the next durable change, or soon.
     pub durable: bool,
+}
+
+impl Change {
+    /// Is there nothing in it to store?
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+            && self.accounts.is_empty()
+            && self.sources.is_empty()
+            && self.contacts.is_empty()
+            && self.fingerprints.is_empty()
+            && self.notes.is_empty()
+    }
 }
 
 /// A change as it was stored.

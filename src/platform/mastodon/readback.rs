@@ -147,7 +147,8 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "NixOS 26.11 <released> & ready\n\nRead on: https://discourse.example/t/nixos-26-11/1234?x=1&y=2\n\n#NixOS";
+    const TEXT: &str =
+        "NixOS 26.11 <released> & ready\n\nRead on: https://discourse.example/t/nixos-26-11/1234?x=1&y=2\n\n#NixOS";
     const URL: &str = "https://discourse.example/t/nixos-26-11/1234?x=1&y=2";
 
     #[track_caller]

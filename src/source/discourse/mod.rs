@@ -32,7 +32,7 @@ use self::category::{Resolved, Wanted};
 use self::read::gone;
 use crate::http::{Answer, Get, Http};
 use crate::item::Found;
-use crate::source::{PollContext, Polled, Reread, Source, SourceError};
+use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 
 /// What identifies a forum in keys: lower-case host, a port that is not the usual one, and the path it lives under.
 fn place(base: &Url) -> String {

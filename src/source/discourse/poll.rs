@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Fault;
 use super::category::{Category, Resolved, Wanted};
 use super::list::{ListedTopic, digest};
-use super::{Discourse, Hint, Order, place, topic_key, topic_url};
+use super::{Discourse, Order, place, topic_key, topic_url};
 use crate::http::Http;
 use crate::item::Visibility;
 use crate::source::{PollContext, Polled, Sighting, SourceError};
