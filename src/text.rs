@@ -9,6 +9,7 @@ mod clean;
 mod cooked;
 mod dates;
 mod emoji;
+mod markdown;
 #[cfg(test)]
 mod tests;
 
@@ -64,16 +65,22 @@ pub fn title_from_html(html: &str) -> String {
     one_line(&title)
 }
 
-/// Plain text of a feed or a video description: bounded, control characters removed, links found with linkify.
+/// Plain text of a feed or a video description: bounded, control characters removed, links found with linkify,
+/// the commonest signs of Markdown taken out.
 pub fn from_plain(text: &str) -> Body {
     let text = clean(bound::cut(text, bound::MAX_BYTES));
     let mut links = Links::default();
     for range in link::find(&text) {
         links.push(&text[range]);
     }
-    let lines = text.lines().map(|line| match line.trim().strip_prefix(['*', '•', '‣', '–', '·', '◦']) {
-        Some(rest) if rest.starts_with(char::is_whitespace) => format!("- {}", rest.trim()),
-        Some(_) | None => line.to_owned(),
+    let lines = text.lines().map(|line| {
+        let line = line.trim();
+        match line.strip_prefix(['*', '-', '•', '‣', '–', '·', '◦']) {
+            Some(rest) if rest.starts_with(char::is_whitespace) => {
+                format!("- {}", markdown::plain_line(rest.trim()))
+            }
+            Some(_) | None => markdown::plain_line(line),
+        }
     });
     Body { text: paragraphs(lines), links: links.list, images: Vec::new() }
 }

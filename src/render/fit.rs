@@ -216,17 +216,15 @@ pub(super) fn cut(text: &str, max: usize, unit: Unit) -> Option<String> {
 
 /// With an ellipsis, and without what cannot stand before one.
 fn ended(start: &str) -> String {
-    let ends_with_address =
-        |text: &str| count::urls(text).into_iter().chain(link::find(text)).any(|address| address.end == text.len());
-    let mut kept = start.trim_end();
+    let last_address =
+        count::urls(start).into_iter().chain(link::find(start)).map(|address| address.end).max().unwrap_or(0);
     // An address keeps its last sign, whatever it is.
-    if !ends_with_address(kept) {
-        kept = kept.trim_end_matches(|c: char| c.is_whitespace() || ",;:.-–—([“„«‹「、，…/@#".contains(c));
-    }
-    match (kept.is_empty(), ends_with_address(kept)) {
-        (true, _) => String::new(),
+    let (kept, loose) = start.split_at(last_address);
+    let loose = loose.trim_end_matches(|c: char| c.is_whitespace() || ",;:.-–—([“„«‹「、，…/@#".contains(c));
+    match (kept.is_empty(), loose.trim().is_empty()) {
+        (true, true) => String::new(),
         // Some platforms would take the ellipsis into the address.
         (false, true) => format!("{kept} …"),
-        (false, false) => format!("{kept}…"),
+        (_, false) => format!("{kept}{loose}…"),
     }
 }

@@ -28,10 +28,10 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
             let is_aside = run.starts_with("- ") || run.starts_with("> ") || run.starts_with("(poll)");
             let prose = without_greeting(&without_links(&run, links));
             let pieces = split(&prose);
-            let ends = pieces.last().is_some_and(|last| is_whole(last)) || prose.graphemes(true).count() > HEADING;
+            let ends = pieces.last().is_some_and(|last| is_whole(last)) || prose_length(&prose) > HEADING;
             if is_aside || !ends || prose.is_empty() {
                 let is_candidate =
-                    !is_aside && !says(&prose, title) && !is_mostly_address(&prose) && !prose.ends_with(':');
+                    !is_aside && !says(&prose, title) && link::find(&prose).is_empty() && !prose.ends_with(':');
                 if loose.is_none() && is_candidate && prose.split_whitespace().count() >= 4 {
                     loose = Some(harmless::line(&prose));
                 }
@@ -42,7 +42,13 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
                 continue;
             }
             for piece in pieces {
-                if says(&piece, title) || is_mostly_address(&piece) || is_greeting(&piece) {
+                let is_repeated = taken.contains(&harmless::line(&piece));
+                if is_repeated || says(&piece, title) || is_mostly_address(&piece) || is_greeting(&piece) {
+                    continue;
+                }
+                // "I'm Ida, the release manager" is no news, and odd in the mouth of a project's account.
+                if taken.is_empty() && introduces_author(&piece) {
+                    loose.get_or_insert_with(|| harmless::line(&piece));
                     continue;
                 }
                 if piece.ends_with(':') || piece.ends_with('：') {
@@ -274,6 +280,18 @@ fn is_mostly_address(text: &str) -> bool {
     !addresses.is_empty() && text.split_whitespace().count() <= 2 + addresses.len()
 }
 
+/// "I am Ida…": a name follows, not a verb.
+fn introduces_author(sentence: &str) -> bool {
+    let name = ["I'm ", "I’m ", "I am ", "My name is "].iter().find_map(|start| sentence.strip_prefix(start));
+    name.is_some_and(|name| name.starts_with(char::is_uppercase))
+}
+
+/// In grapheme clusters, addresses not counted.
+fn prose_length(text: &str) -> usize {
+    let addresses: usize = link::find(text).into_iter().map(|range| text[range].graphemes(true).count()).sum();
+    text.graphemes(true).count() - addresses
+}
+
 /// Does the sentence only say the title again?
 fn says(sentence: &str, title: &str) -> bool {
     let words = |text: &str| -> Vec<String> { text.unicode_words().map(str::to_lowercase).collect() };
@@ -313,6 +331,9 @@ mod tests {
         check("Hi all,\n\nWe made it.", &["We made it."]);
         check("Hello everyone! 👋 We made it.", &["We made it."]);
         check("Hey everyone, we are Ida and Rok. Enjoy.", &["We are Ida and Rok.", "Enjoy."]);
+        check("Hey, I'm Ida, the release manager. It is out.", &["It is out."]);
+        check("I'm happy that it is out.", &["I'm happy that it is out."]);
+        check("I am Ida from Berlin.", &["I am Ida from Berlin."]);
         check("Hide this. History matters.", &["Hide this.", "History matters."]);
         check("TL;DR: it is out. Get it.", &["It is out.", "Get it."]);
         check("Nix 2.6.0 is released!\n\nIt has new things.", &["It has new things."]);
@@ -340,12 +361,15 @@ mod tests {
     fn a_text_without_full_stops_still_says_something() {
         check("A talk about packaging things well", &["A talk about packaging things well"]);
         check("Short", &[]);
+        check("Licensed to the public under https://creativecommons.org/licenses/by/4.0/", &[]);
+        check("It is out. Get it. It is out. Get it.", &["It is out.", "Get it."]);
         check("", &[]);
     }
 
     #[test]
     fn the_whole_is_pleasant() {
-        let long = "This is a sentence of some length, about forty characters. ".repeat(30);
+        let long: String =
+            (10..40).map(|n| format!("This is sentence {n} of some length, of fifty characters. ")).collect();
         let taken = sentences(&long, "", &[]);
         assert!(taken.join(" ").graphemes(true).count() <= PLEASANT && taken.len() == 5, "{taken:?}");
     }

@@ -337,7 +337,7 @@ impl Store {
         rows.iter().map(|(key, _)| disk::number_of(key)).collect()
     }
 
-    /// The newest entries about an item, for `oyez show`: all of them, oldest first.
+    /// All entries about an item, oldest first.
     pub fn journal_of(&self, number: Number) -> Result<Vec<crate::journal::Recorded>, StoreError> {
         self.journal(JournalFilter { item: Some(number), after: 0 }).collect()
     }

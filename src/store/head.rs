@@ -3,10 +3,11 @@
 //! sled mends what it finds torn by cutting it off, without a word. The head file remembers the journal's end after each
 //! durable change, so that a database that lost its own end is noticed. It is written after the database was synced
 //! and is not synced itself each time: an older head after a power loss proves less, never something wrong.
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,9 +108,13 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// One process at a time. Kept as long as the file is open; the system lets go of it however the process ends.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    // A child that this process has just started shares the lock for the moment until it is another program.
+    for _ in 0..30 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
+    Err(OpenError::InUse)
 }
