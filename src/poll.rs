@@ -588,7 +588,7 @@ impl Poller {
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| Err(SourceError::Broken("its answer made the parser panic".into())));
-            reached &= !matches!(reading, Err(_));
+            reached &= reading.is_ok();
             self.take_reading(number, &origin.found.key, reading)?;
         }
         Ok(reached)

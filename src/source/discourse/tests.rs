@@ -91,12 +91,12 @@ impl World {
             contacted: &|contact| self.contacted.contains(contact),
             http: &self.http,
         };
-        self.source.sight(&context, Hint { topic, category: None }).await.unwrap()
+        self.source.sight(&context, topic).await.unwrap()
     }
 
     async fn read(&self, topic: u64) -> Result<Reread, SourceError> {
         let found = Found { key: topic_key(self.forum.base(), topic), ..Found::default() };
-        self.source.read(&self.http, &found).await
+        self.source.read(&self.http, &found, Timestamp::UNIX_EPOCH).await
     }
 
     async fn why_gone(&self, topic: u64) -> Option<String> {
@@ -283,7 +283,7 @@ async fn promise_10_reading_again_tells_what_became_of_it() {
     world.forum.delete(id);
     assert_eq!(world.why_gone(id).await.as_deref(), Some("deleted or made private"));
     let elsewhere = Found { key: "discourse:other.example/t/1".into(), ..Found::default() };
-    assert_eq!(world.source.read(&world.http, &elsewhere).await.unwrap(), Reread::Unknown);
+    assert_eq!(world.source.read(&world.http, &elsewhere, Timestamp::UNIX_EPOCH).await.unwrap(), Reread::Unknown);
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_move_into_a_new_sub_category_is_no_withdrawal_where_they_count() {
     // Without a poll before (a restart), the category is asked for.
     let fresh = Discourse::new(world.forum.base(), "announcements", true, None);
     let found = Found { key: topic_key(world.forum.base(), id), ..Found::default() };
-    let Reread::Present(found) = fresh.read(&world.http, &found).await.unwrap() else { panic!() };
+    let Reread::Present(found) = fresh.read(&world.http, &found, Timestamp::UNIX_EPOCH).await.unwrap() else { panic!() };
     assert_eq!(found.category.as_deref(), Some("security"));
 }
 
