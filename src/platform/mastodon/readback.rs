@@ -147,7 +147,8 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "NixOS 26.11 <released> & ready\n\nRead on: https://discourse.example/t/nixos-26-11/1234?x=1&y=2\n\n#NixOS";
+    const TEXT: &str =
+        "NixOS 26.11 <released> & ready\n\nRead on: https://discourse.example/t/nixos-26-11/1234?x=1&y=2\n\n#NixOS";
     const URL: &str = "https://discourse.example/t/nixos-26-11/1234?x=1&y=2";
 
     #[track_caller]
@@ -182,6 +183,21 @@ mod tests {
         let html = r#"<p>Thanks to <span class="h-card"><a href="https://social.example/@alice" class="u-url mention">@<span>alice</span></a></span>, mail a@b.example</p>"#;
         assert_eq!(wanted.in_content(html), Some(Likeness::Same));
         assert!(!Wanted::new("thanks to @alice", "").is_source("thanks to @bob"));
+    }
+
+    proptest::proptest! {
+        /// What a Mastodon makes of any text is known again, and not taken for another text.
+        #[test]
+        fn promise_03_any_post_is_known_again(
+            text in "(\\PC|\n|#[A-Za-z]{1,9}|https?://[a-z]{1,9}\\.example/[a-zé%&?=._~/-]{0,60}[ \n]){1,60}",
+            more in "[a-z]{1,5}",
+        ) {
+            let base = Url::parse("https://m.example").unwrap();
+            let html = crate::pretend::mastodon::words::html(&text, &base);
+            proptest::prop_assert_eq!(Wanted::new(&text, "").in_content(&html), Some(Likeness::Same));
+            let other = Wanted::new(&format!("{more} {text}"), "");
+            proptest::prop_assert_eq!(other.in_content(&html), Some(Likeness::Other));
+        }
     }
 
     #[test]

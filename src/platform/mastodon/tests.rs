@@ -7,7 +7,8 @@ use crate::clock::{Clock, ManualClock};
 use crate::pretend::mastodon::{self as pretend, Cut, Fault, Flavour, Hold, Mastodon as Server, On};
 
 const ITEM: &str = "https://forum.example/t/nixos-26-11-released/1234";
-const TEXT: &str = "NixOS 26.11 is out\n\nFaster & <smaller>.\n\nhttps://forum.example/t/nixos-26-11-released/1234\n\n#NixOS";
+const TEXT: &str =
+    "NixOS 26.11 is out\n\nFaster & <smaller>.\n\nhttps://forum.example/t/nixos-26-11-released/1234\n\n#NixOS";
 
 struct Here {
     clock: Arc<ManualClock>,
@@ -86,8 +87,7 @@ fn repeat() -> Claim {
 
 fn with_media(urls: &[&str]) -> Claim {
     let mut claim = claim();
-    claim.post.media =
-        urls.iter().map(|url| Media { url: (*url).into(), alt: Some("A snowflake".into()) }).collect();
+    claim.post.media = urls.iter().map(|url| Media { url: (*url).into(), alt: Some("A snowflake".into()) }).collect();
     claim
 }
 
@@ -99,7 +99,10 @@ async fn a_post_goes_out_with_everything_said() {
     assert_eq!(posts.len(), 1);
     assert_eq!((posts[0].text.as_str(), posts[0].visibility.as_str()), (TEXT, "public"));
     assert_eq!(posts[0].language.as_deref(), Some("en"));
-    assert_eq!(published, Published { id: Some(posts[0].id.clone()), url: Some(posts[0].url.clone()), warnings: vec![] });
+    assert_eq!(
+        published,
+        Published { id: Some(posts[0].id.clone()), url: Some(posts[0].url.clone()), warnings: vec![] }
+    );
     let request = here.server.requests().into_iter().find(|r| r.method == "POST").unwrap();
     assert_eq!(request.key.as_deref(), Some("oyez-42-mastodon"));
     assert!(request.body.unwrap().get("scheduled_at").is_none());
@@ -219,7 +222,9 @@ async fn promise_03_whatever_a_repeat_is_told_the_first_attempt_stays_open() {
     let here = Here::new(Flavour::Mastodon).await;
     here.server.fault(On::Post, Fault::Lost(Cut::BeforeHead));
     assert!(here.send(&claim()).await.is_err());
-    for fault in [Fault::TooMany(Duration::from_secs(9)), Fault::Unprocessable("no".into()), Fault::Unavailable(Some(1))] {
+    for fault in
+        [Fault::TooMany(Duration::from_secs(9)), Fault::Unprocessable("no".into()), Fault::Unavailable(Some(1))]
+    {
         here.server.fault(On::Post, fault);
         assert!(matches!(here.send(&repeat()).await, Err(SendError::Unsure { .. })));
     }
@@ -237,6 +242,9 @@ async fn promise_03_servers_without_keys_are_never_repeated_to() {
         assert!(matches!(here.send(&repeat()).await, Err(SendError::Unsure { .. })));
         assert!(matches!(here.read_back().await, ReadBack::Found(_)));
         assert_eq!(here.server.created().len(), 1);
+        // An account whose default is Markdown gets our text as it is.
+        let sent = here.server.requests().into_iter().find(|r| r.method == "POST").and_then(|r| r.body).unwrap();
+        assert_eq!(sent["content_type"], "text/plain");
     }
 }
 
@@ -397,7 +405,9 @@ async fn limits_are_asked_once_a_day() {
     here.minutes(11);
     assert_eq!(here.ours.limits(here.clock.now()).await.max_length, 320);
     here.server.limit(0);
-    assert!(matches!(here.ours.ask_limits().await, Err(SendError::Refused { reason }) if reason.contains("max_characters")));
+    assert!(
+        matches!(here.ours.ask_limits().await, Err(SendError::Refused { reason }) if reason.contains("max_characters"))
+    );
     assert_eq!(Here::new(Flavour::Pleroma).await.ours.ask_limits().await.unwrap().max_length, 5000);
 }
 
@@ -438,4 +448,9 @@ async fn a_held_request_can_be_overtaken() {
         }
     }
     assert_eq!(here.server.posts().len(), 1);
+    // We are gone, the request is not: it arrives late.
+    here.server.release();
+    while here.server.posts().len() < 2 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -9,14 +9,16 @@ pub(super) fn length(text: &str, url_length: usize) -> usize {
 }
 
 /// The status's `content`: paragraphs, line breaks, links whose ends are hidden, hashtags, mentions.
-pub(super) fn html(text: &str, base: &Url) -> String {
+pub(crate) fn html(text: &str, base: &Url) -> String {
     let text = text.replace("\r\n", "\n");
     let paragraphs: Vec<String> = text
         .trim()
         .split("\n\n")
         .map(|p| p.trim_matches('\n'))
         .filter(|p| !p.is_empty())
-        .map(|p| format!("<p>{}</p>", p.split('\n').map(|line| line_html(line, base)).collect::<Vec<_>>().join("<br />")))
+        .map(|p| {
+            format!("<p>{}</p>", p.split('\n').map(|line| line_html(line, base)).collect::<Vec<_>>().join("<br />"))
+        })
         .collect();
     paragraphs.concat()
 }
@@ -94,7 +96,10 @@ mod tests {
     #[test]
     fn html_is_written_as_mastodon_writes_it() {
         let base = Url::parse("https://m.example").unwrap();
-        assert_eq!(html("a <b>\nc\n\n#NixOS", &base), "<p>a &lt;b&gt;<br />c</p><p><a href=\"https://m.example/tags/nixos\" class=\"mention hashtag\" rel=\"tag\">#<span>NixOS</span></a></p>");
+        assert_eq!(
+            html("a <b>\nc\n\n#NixOS", &base),
+            "<p>a &lt;b&gt;<br />c</p><p><a href=\"https://m.example/tags/nixos\" class=\"mention hashtag\" rel=\"tag\">#<span>NixOS</span></a></p>"
+        );
         assert!(html("https://x.example/?a=1&b=2", &base).contains("href=\"https://x.example/?a=1&amp;b=2\""));
     }
 }
