@@ -6,6 +6,7 @@
 //! can be read back: after a lost answer a person is asked.
 use std::fs::{File as FsFile, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -139,7 +140,7 @@ impl Platform for File {
 }
 
 impl Target {
-    /// A regular file, or one that is yet to be made. Pipes and terminals keep nothing that could be read back.
+    /// A regular file, or one that is yet to be made. Terminals keep nothing that could be read back.
     fn is_file(&self) -> bool {
         self.path.as_deref().is_some_and(|path| std::fs::metadata(path).map_or(true, |m| m.is_file()))
     }
@@ -158,11 +159,15 @@ impl Target {
             after: None,
             reason: format!("cannot {what} `{}`: {e}", path.display()),
         };
-        // Opening a pipe nobody reads would wait for ever.
-        let is_new = !path.exists();
-        if !is_new && !self.is_file() {
-            let mut pipe = OpenOptions::new().append(true).open(path).map_err(|e| not_written("open", e))?;
-            return pipe
+        let kind = std::fs::metadata(path).map(|m| m.file_type());
+        let is_new = kind.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        if kind.as_ref().is_ok_and(|k| k.is_fifo() || k.is_socket()) {
+            // Opening a pipe that nobody reads would wait for ever.
+            return Err(not_written("append to", io::Error::other("it is a pipe; `-` writes to standard output")));
+        }
+        if kind.is_ok_and(|k| k.is_char_device()) {
+            let mut device = OpenOptions::new().append(true).open(path).map_err(|e| not_written("open", e))?;
+            return device
                 .write_all(&bytes)
                 .map_err(|e| SendError::Unsure { reason: format!("cannot write to `{}`: {e}", path.display()) });
         }
@@ -392,8 +397,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_directory_is_tried_again() {
+    async fn what_cannot_be_written_is_tried_again() {
         let here = Here::new();
+        let check_device = File::new(Path::new("/dev/full"), 300);
+        let error = check_device.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
+        assert!(matches!(error, SendError::Unsure { .. }), "{error:?}");
+        let file = File::new(here.directory.path(), 300);
+        let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
+        assert!(matches!(error, SendError::Retry { .. }), "{error:?}");
         let file = File::new(&here.directory.path().join("no/such/posts.jsonl"), 300);
         let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
         assert!(

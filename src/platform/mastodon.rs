@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use self::answer::{Answer, Deed, Silence, ask, lost};
-use self::instance::Instance;
+use self::instance::{Instance, Software};
 use self::readback::{Likeness, Wanted};
 use super::{Claim, Limits, Platform, Published, ReadBack, SendError};
 use crate::http::{Guarded, Http};
@@ -53,6 +53,8 @@ const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 const MAX_PAGES: usize = 25;
 /// How often an upload's processing is asked after, at most: about a minute in all.
 const MAX_POLLS: u32 = 9;
+/// Statuses with the item's link in other words whose source is asked for.
+const MAX_SOURCES: usize = 5;
 /// How far the server's clock may be behind ours when its posts are compared with the time of an attempt.
 const CLOCK_SLACK: Duration = Duration::from_secs(10 * 60);
 
@@ -232,6 +234,7 @@ impl Mastodon {
         if let Some(language) = &post.language {
             body["language"] = json!(language);
         }
+        say_plain(&mut body, instance);
         let request = self
             .request(Method::POST, self.url(&["api", "v1", "statuses"]))
             .header("Idempotency-Key", claim.key())
@@ -247,15 +250,16 @@ impl Mastodon {
         let (mut ids, mut warnings) = (Vec::new(), Vec::new());
         for medium in media {
             if ids.len() >= instance.limits.max_media {
-                warnings
-                    .push(format!("left out `{}`: the server takes {} images", medium.url, instance.limits.max_media));
+                let max = instance.limits.max_media;
+                warnings.push(format!("left out `{}`: the server takes {max} images", shown(&medium.url)));
                 continue;
             }
             match self.upload(medium, instance).await? {
                 Ok(id) => ids.push(id),
                 Err(why) => {
-                    tracing::warn!(server = %self.server, image = %medium.url, %why, "an image is left out");
-                    warnings.push(format!("left out `{}`: {why}", medium.url));
+                    let image = shown(&medium.url);
+                    tracing::warn!(server = %self.server, %image, %why, "an image is left out");
+                    warnings.push(format!("left out `{image}`: {why}"));
                 }
             }
         }
@@ -345,7 +349,7 @@ impl Mastodon {
         let since = since.checked_sub(CLOCK_SLACK).unwrap_or(Timestamp::MIN);
         let wanted = Wanted::new(&post.text, item_url);
         let mut max_id: Option<String> = None;
-        let mut alike = None;
+        let mut alike = Vec::new();
         for _ in 0..MAX_PAGES {
             let mut url = self.url(&["api", "v1", "accounts", &me.id, "statuses"]);
             url.query_pairs_mut().append_pair("limit", "40").append_pair("exclude_reblogs", "true");
@@ -367,13 +371,15 @@ impl Mastodon {
                 match wanted.in_content(content).ok_or("one of the account's posts is too large to be compared")? {
                     Likeness::Same => return Ok(found(status)),
                     // Perhaps this server changes more in a text than we know of: ask it for what it was sent.
-                    Likeness::SameLink if alike.is_none() => {
-                        if self.source(id).await.is_some_and(|text| wanted.is_source(&text)) {
+                    Likeness::SameLink => {
+                        if alike.len() < MAX_SOURCES
+                            && self.source(id).await.is_some_and(|text| wanted.is_source(&text))
+                        {
                             return Ok(found(status));
                         }
-                        alike = Some(status.get("url").and_then(Value::as_str).unwrap_or(id).to_owned());
+                        alike.push(status.get("url").and_then(Value::as_str).unwrap_or(id).to_owned());
                     }
-                    Likeness::SameLink | Likeness::Other => {}
+                    Likeness::Other => {}
                 }
             }
             match oldest {
@@ -382,7 +388,7 @@ impl Mastodon {
                 }
                 Some((id, created)) if created >= since => max_id = Some(id.to_owned()),
                 Some(_) | None => {
-                    return match alike {
+                    return match alike.first() {
                         Some(post) => Err(format!("`{post}` has the item's link, but not this text")),
                         None => Ok(ReadBack::Absent),
                     };
@@ -399,6 +405,19 @@ impl Mastodon {
         }
         Some(answer.json()?.get("text")?.as_str()?.to_owned())
     }
+}
+
+/// GoToSocial and Pleroma read the text as Markdown where the account's owner set that as the default.
+fn say_plain(body: &mut Value, instance: &Instance) {
+    match instance.software {
+        Software::GoToSocial | Software::Pleroma => body["content_type"] = json!("text/plain"),
+        Software::Mastodon | Software::Takahe | Software::Mitra | Software::Unknown => {}
+    }
+}
+
+/// A poster's address in a sentence of ours: bounded.
+fn shown(url: &str) -> String {
+    crate::text::one_line(url).chars().take(200).collect()
 }
 
 fn id_and_time(status: &Value) -> Option<(&str, Timestamp)> {
@@ -494,6 +513,11 @@ impl Platform for Mastodon {
         let language = post.language.as_deref().or_else(|| status.get("language").and_then(Value::as_str));
         if let Some(language) = language {
             body["language"] = json!(language);
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(known) => say_plain(&mut body, &known.instance),
+            None => say_plain(&mut body, &self.ask_instance().await?.0),
         }
         let request = self.request(Method::PUT, url).timeout(WRITE_TIMEOUT).json(&body);
         let status = self.expect_json(ask(request, MAX_ANSWER_BYTES).await, Deed::Again)?;

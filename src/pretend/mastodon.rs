@@ -3,14 +3,15 @@
 //! It keeps the rules that matter for publishing once (platforms.md 1 and 2) by the clock it is given: an idempotency
 //! key is kept an hour, an upload is processed before it can be attached, limits have a reset. [`Fault`]s make it fail
 //! in every way a real one does, [`Mastodon::hold`] keeps a request waiting so that something can happen in between.
+mod body;
+mod model;
 mod wire;
-mod words;
+pub(crate) mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,6 +26,8 @@ use tokio::task::JoinHandle;
 use unicode_segmentation::UnicodeSegmentation;
 use url::Url;
 
+use self::body::{Parts, Reply, attachments, medium_json, page, status_json, statuses, upload};
+pub use self::model::{Fault, Flavour, Hold, Medium, On, Request, Status};
 pub use self::wire::Cut;
 use self::wire::{Wire, Wires};
 use crate::clock::Clock;
@@ -37,130 +40,6 @@ pub const ACCOUNT: &str = "crier";
 const KEY_KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// Requests remembered; a demo that runs for a week must not grow for ever.
 const MAX_REQUESTS: usize = 10_000;
-
-/// Which server it plays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Flavour {
-    /// A current Mastodon: a repeated key within the hour gives back the first status.
-    #[default]
-    Mastodon,
-    /// A Mastodon of 2026 that answers 500 to the repeat of a completed key (platforms.md 1.4).
-    Mastodon500OnRepeat,
-    /// Ignores keys, counts code points and every address in full, refuses with 400.
-    GoToSocial,
-    /// Has no v2 instance; `max_toot_chars`; ignores keys.
-    Pleroma,
-}
-
-/// Which requests a fault or a gate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum On {
-    /// `POST /api/v1/statuses`.
-    Post,
-    /// `POST` and `GET` of media.
-    Media,
-    /// `PUT` and `DELETE` of a status.
-    Change,
-    /// Every other read.
-    Read,
-}
-
-/// One way to fail. Where nothing else is said the request is not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// 503, with `Retry-After` where given, in seconds.
-    Unavailable(Option<u64>),
-    /// 429 with an ISO 8601 `X-RateLimit-Reset` that far ahead.
-    TooMany(Duration),
-    /// 401 `The access token is invalid`.
-    Unauthorised,
-    /// 403 with a message.
-    Forbidden(String),
-    /// 422 with a message.
-    Unprocessable(String),
-    /// Any status with a body, as it is.
-    Answer(u16, String),
-    /// 500, before anything was done.
-    ErrorBefore,
-    /// 500, although it was carried out.
-    ErrorAfter,
-    /// It is carried out; the answer is 200 and no JSON.
-    Garbage,
-    /// It is carried out; the connection is cut there.
-    Lost(Cut),
-    /// The connection is cut before anything was done.
-    CutBefore,
-}
-
-/// When a held request waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// Before it is carried out.
-    Before,
-    /// It is carried out; only the answer waits.
-    After,
-}
-
-/// A status of the account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The server's id.
-    pub id: String,
-    /// As it was sent.
-    pub text: String,
-    /// Its `content`.
-    pub html: String,
-    /// `public`, `unlisted`, `private`, `direct`.
-    pub visibility: String,
-    /// ISO 639-1, if sent.
-    pub language: Option<String>,
-    /// Attachments.
-    pub media: Vec<Medium>,
-    /// The idempotency key it came with.
-    pub key: Option<String>,
-    /// By the double's clock.
-    pub created_at: Timestamp,
-    /// Set by an edit.
-    pub edited_at: Option<Timestamp>,
-    /// Where a browser finds it.
-    pub url: String,
-    /// Deleted since.
-    pub deleted: bool,
-}
-
-/// An upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Medium {
-    /// The server's id.
-    pub id: String,
-    /// Alt text.
-    pub description: Option<String>,
-    /// As the uploader said.
-    pub content_type: String,
-    /// Its size.
-    pub bytes: usize,
-    /// How often a question is still answered with "processing".
-    pending: u32,
-}
-
-/// A request as it arrived; the token is checked and not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// `GET`, `POST`…
-    pub method: String,
-    /// Without the query.
-    pub path: String,
-    /// The query, if any.
-    pub query: Option<String>,
-    /// `Idempotency-Key`.
-    pub key: Option<String>,
-    /// The body, if it is JSON.
-    pub body: Option<Value>,
-    /// By the double's clock.
-    pub at: Timestamp,
-    /// Did it carry the right token?
-    pub authorised: bool,
-}
 
 /// The server. Stops when dropped.
 pub struct Mastodon {
@@ -277,7 +156,8 @@ impl Mastodon {
         self.shared.inside().processing = times;
     }
 
-    /// From now on requests of that sort wait, until [`Mastodon::release`].
+    /// From now on requests of that sort wait, until [`Mastodon::release`]. One whose client goes away meanwhile is
+    /// carried out all the same: that is how a request arrives late.
     pub fn hold(&self, on: On, hold: Hold) {
         self.shared.gate.send_replace(Some((on, hold)));
     }
@@ -516,8 +396,8 @@ impl Shared {
             Err(refusal) => return refusal,
         };
         for medium in &mut media {
-            let attributes = body.get("media_attributes").and_then(Value::as_array).into_iter().flatten();
-            let described = attributes.filter(|a| a.get("id").and_then(Value::as_str) == Some(&medium.id)).next_back();
+            let mut attributes = body.get("media_attributes").and_then(Value::as_array).into_iter().flatten();
+            let described = attributes.rfind(|a| a.get("id").and_then(Value::as_str) == Some(&medium.id));
             medium.description = described.and_then(|a| a.get("description")?.as_str()).map(str::to_owned);
         }
         let status = &mut inside.statuses[at];
@@ -530,7 +410,7 @@ impl Shared {
     }
 }
 
-/// Counts a held request for as long as it is held, also when its client goes away meanwhile.
+/// Counts a held request for as long as it is held, also when the runtime ends meanwhile.
 struct Held<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Held<'a> {
@@ -543,52 +423,6 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n -= 1);
-    }
-}
-
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    content_type: &'static str,
-    body: String,
-    retry_after: Option<u64>,
-    resets_in: SignedDuration,
-}
-
-impl Reply {
-    fn json(value: &Value) -> Self {
-        Self {
-            status: 200,
-            content_type: "application/json; charset=utf-8",
-            body: value.to_string(),
-            retry_after: None,
-            resets_in: SignedDuration::from_mins(5),
-        }
-    }
-
-    fn error(status: u16, words: &str) -> Self {
-        Self { status, ..Self::json(&json!({ "error": words })) }
-    }
-
-    fn into_response(self, now: Timestamp) -> Response {
-        let reset = now.checked_add(self.resets_in).unwrap_or(now);
-        let mut headers = HeaderMap::new();
-        let mut set = |name: &'static str, value: String| {
-            if let Ok(value) = value.parse() {
-                headers.insert(name, value);
-            }
-        };
-        set("content-type", self.content_type.into());
-        // By the double's clock, like everything it says about time.
-        set("date", httpdate::fmt_http_date(now.try_into().unwrap_or(std::time::UNIX_EPOCH)));
-        set("x-ratelimit-limit", "300".into());
-        set("x-ratelimit-remaining", if self.status == 429 { "0" } else { "299" }.into());
-        set("x-ratelimit-reset", reset.to_string());
-        if let Some(seconds) = self.retry_after {
-            set("retry-after", seconds.to_string());
-        }
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, headers, self.body).into_response()
     }
 }
 
@@ -610,6 +444,15 @@ async fn answer(
         at: shared.clock.now(),
         authorised: text(header::AUTHORIZATION.as_str()).is_some_and(|a| a == format!("Bearer {TOKEN}")),
     };
+    let content_type = text(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    // In a task of its own, as on a real server: a client that goes away undoes no request that has arrived.
+    match tokio::spawn(handle(shared, wire, request, content_type, body)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn handle(shared: Arc<Shared>, wire: Wire, request: Request, content_type: String, body: Bytes) -> Response {
     let on = sort(&request);
     let fault = {
         let mut inside = shared.inside();
@@ -621,7 +464,7 @@ async fn answer(
         next.and_then(|at| inside.faults.remove(at)).map(|(_, fault)| fault)
     };
     shared.pass(on, Hold::Before).await;
-    let parts = Parts::read(text(header::CONTENT_TYPE.as_str()).as_deref().unwrap_or_default(), &body);
+    let parts = Parts::read(&content_type, &body);
     let carry_out = || shared.carry_out(&request, &parts, shared.clock.now());
     let reply = match fault {
         None => carry_out(),
@@ -671,109 +514,5 @@ fn sort(request: &Request) -> On {
     }
 }
 
-fn attachments(inside: &Inside, body: &Value) -> Result<Vec<Medium>, Reply> {
-    let ids = body.get("media_ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let media: Vec<Medium> = ids.filter_map(|id| inside.media.iter().find(|m| m.id == id)).cloned().collect();
-    if media.iter().any(|m| m.pending > 0) {
-        return Err(Reply::error(422, "Cannot attach files that have not finished processing. Try again in a moment!"));
-    }
-    if media.len() > 4 {
-        return Err(Reply::error(422, "Validation failed: Cannot attach more than 4 files"));
-    }
-    Ok(media)
-}
-
-fn statuses(inside: &Inside, query: Option<&str>) -> Reply {
-    let asked: HashMap<String, String> =
-        url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-    let limit = asked.get("limit").and_then(|l| l.parse().ok()).unwrap_or(20).min(40);
-    let before = asked.get("max_id").and_then(|id| id.parse::<u64>().ok()).unwrap_or(u64::MAX);
-    let page: Vec<Value> = inside
-        .statuses
-        .iter()
-        .rev()
-        .filter(|s| !s.deleted && s.id.parse::<u64>().is_ok_and(|id| id < before))
-        .take(limit)
-        .map(status_json)
-        .collect();
-    Reply::json(&Value::Array(page))
-}
-
-fn status_json(status: &Status) -> Value {
-    json!({
-        "id": status.id, "uri": status.url, "url": status.url, "created_at": status.created_at,
-        "edited_at": status.edited_at, "content": status.html, "visibility": status.visibility,
-        "language": status.language, "spoiler_text": "", "sensitive": false, "reblog": null, "card": null,
-        "media_attachments": status.media.iter().map(medium_json).collect::<Vec<_>>(),
-        "account": {"id": "1", "username": ACCOUNT, "acct": ACCOUNT},
-    })
-}
-
-fn medium_json(medium: &Medium) -> Value {
-    let url = (medium.pending == 0).then(|| format!("https://pretend.example/media/{}", medium.id));
-    json!({ "id": medium.id, "type": "image", "url": url, "description": medium.description })
-}
-
-fn page(inside: &Inside, id: &str) -> Reply {
-    match inside.statuses.iter().find(|s| s.id == id && !s.deleted) {
-        Some(status) => Reply {
-            content_type: "text/html; charset=utf-8",
-            body: format!("<!doctype html><meta charset=utf-8><title>@{ACCOUNT}</title>{}", status.html),
-            ..Reply::json(&Value::Null)
-        },
-        None => Reply::error(404, "Record not found"),
-    }
-}
-
-fn upload(inside: &mut Inside, parts: &Parts) -> Reply {
-    let Some((content_type, bytes)) = &parts.file else {
-        return Reply::error(422, "Validation failed: File can't be blank");
-    };
-    if !content_type.starts_with("image/") {
-        return Reply::error(422, "Validation failed: File content type is invalid");
-    }
-    let medium = Medium {
-        id: (225_000_000_000_000_000u64 + inside.media.len() as u64).to_string(),
-        description: parts.description.clone(),
-        content_type: content_type.clone(),
-        bytes: *bytes,
-        pending: inside.processing,
-    };
-    let status = if medium.pending > 0 { 202 } else { 200 };
-    let reply = Reply { status, ..Reply::json(&medium_json(&medium)) };
-    inside.media.push(medium);
-    reply
-}
-
-/// What the double needs of a multipart body.
-#[derive(Debug, Default)]
-struct Parts {
-    /// Content type and size.
-    file: Option<(String, usize)>,
-    description: Option<String>,
-}
-
-impl Parts {
-    fn read(content_type: &str, body: &[u8]) -> Self {
-        let mut parts = Self::default();
-        let Some((_, boundary)) = content_type.split_once("boundary=") else { return parts };
-        let boundary = format!("--{}", boundary.trim_matches('"'));
-        let find = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle);
-        let mut rest = body;
-        while let Some(at) = find(rest, boundary.as_bytes()) {
-            rest = &rest[at + boundary.len()..];
-            let Some(head_end) = find(rest, b"\r\n\r\n") else { break };
-            let head = String::from_utf8_lossy(&rest[..head_end]).to_lowercase();
-            let content = &rest[head_end + 4..];
-            let Some(end) = find(content, format!("\r\n{boundary}").as_bytes()) else { break };
-            if head.contains("name=\"description\"") {
-                parts.description = Some(String::from_utf8_lossy(&content[..end]).into_owned());
-            } else if head.contains("name=\"file\"") {
-                let kind = head.lines().find_map(|l| l.strip_prefix("content-type:")).unwrap_or_default();
-                parts.file = Some((kind.trim().to_owned(), end));
-            }
-            rest = &content[end..];
-        }
-        parts
-    }
-}
+#[cfg(test)]
+mod tests;

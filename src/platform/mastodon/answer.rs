@@ -9,6 +9,10 @@ use crate::platform::SendError;
 
 /// Characters of the server's own words that are kept for people.
 const MAX_WORDS: usize = 300;
+/// However soon a server says its limit ends.
+const MIN_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of an error page that are looked at for its words.
+const MAX_PAGE_BYTES: usize = 8 * 1024;
 /// However far away a server says its limit ends: ask again after a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -110,7 +114,12 @@ fn waits(headers: &HeaderMap) -> (Option<Duration>, Option<Duration>) {
         Ok(seconds) => Some(Duration::from_secs(seconds).min(MAX_WAIT)),
         Err(_) => date(value).and_then(until),
     });
-    let resets_in = text("x-ratelimit-reset").and_then(|value| value.parse::<Timestamp>().ok()).and_then(until);
+    // ISO 8601 on Mastodon and GoToSocial; seconds of the epoch on what copied other people's headers.
+    let reset = text("x-ratelimit-reset").and_then(|value| match value.parse::<i64>() {
+        Ok(seconds) => Timestamp::from_second(seconds).ok(),
+        Err(_) => value.parse::<Timestamp>().ok(),
+    });
+    let resets_in = reset.and_then(until);
     (retry_after, resets_in)
 }
 
@@ -136,8 +145,9 @@ impl Answer {
                 let (error, more) = (part("error"), part("error_description"));
                 if error.is_empty() || more.is_empty() { error + &more } else { format!("{error}: {more}") }
             }
-            None => String::from_utf8_lossy(&self.body[..self.body.len().min(64 * 1024)]).into_owned(),
+            None => String::from_utf8_lossy(&self.body[..self.body.len().min(MAX_PAGE_BYTES)]).into_owned(),
         };
+        let said: String = said.chars().take(MAX_PAGE_BYTES).collect();
         let mut plain = crate::text::one_line(&without_tags(&said));
         let secret = token.expose_secret();
         if !secret.is_empty() {
@@ -153,15 +163,14 @@ impl Answer {
         match self.status {
             401 => SendError::Locked { reason },
             // Takahē tells a bad token with a 400 in plain text.
-            400 if self.json().is_none() && reason.to_lowercase().contains("token") => SendError::Locked { reason },
+            400 if self.json().is_none() && !self.is_html() && reason.to_lowercase().contains("token") => {
+                SendError::Locked { reason }
+            }
             // A page in HTML is a guard in front of the server, not the server: our credentials were not looked at.
             403 if self.is_html() => SendError::Retry { after: self.retry_after, reason },
             403 => SendError::Locked { reason },
-            429 => SendError::Retry {
-                // Never zero: a reset that has just passed would have us back in the same second.
-                after: self.retry_after.or(self.resets_in).map(|d| d.max(Duration::from_secs(1))),
-                reason,
-            },
+            // Never zero: a reset that has just passed would have us back in the same second.
+            429 => SendError::Retry { after: self.retry_after.or(self.resets_in).map(|d| d.max(MIN_WAIT)), reason },
             421 | 425 => SendError::Retry { after: self.retry_after, reason },
             408 => lost(deed, reason),
             422 if reason.contains("finished processing") => SendError::Retry { after: self.retry_after, reason },
@@ -176,7 +185,9 @@ impl Answer {
             },
             // GoToSocial under load, and a proxy that announces maintenance: the request was turned away at the door.
             // A bare 503 is another thing: Mastodon says it when another request with the same key is under way.
-            503 if self.retry_after.is_some() => SendError::Retry { after: self.retry_after, reason },
+            503 if self.retry_after.is_some() => {
+                SendError::Retry { after: self.retry_after.map(|d| d.max(MIN_WAIT)), reason }
+            }
             _ => lost(deed, reason),
         }
     }
@@ -255,6 +266,7 @@ mod tests {
         check(401, r#"{"error":"The access token is invalid"}"#, locked("The access token is invalid (HTTP 401)"));
         check(400, "invalid token", locked("invalid token (HTTP 400)"));
         check(400, r#"{"error":"bad token count"}"#, refused("bad token count (HTTP 400)"));
+        check(400, "<p>invalid token</p>", refused("invalid token (HTTP 400)"));
         check(403, r#"{"error":"suspended"}"#, locked("suspended (HTTP 403)"));
         check(403, "<html><p>Just a moment", retry("Just a moment (HTTP 403)"));
         check(404, r#"{"error":"Record not found"}"#, refused("Record not found (HTTP 404)"));
@@ -272,12 +284,29 @@ mod tests {
         check(422, r#"{"error":"no","error_description":"s3cret leaked"}"#, refused("no: … leaked (HTTP 422)"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_answer_is_too_strange(status in 100u16..1000, body in proptest::collection::vec(0u8.., 0..300)) {
+            let token = SecretString::from("s3cret");
+            let body = String::from_utf8_lossy(&body).into_owned() + "<s3cret";
+            let words = answer(status, &body).into_error(Deed::Publish, &token).to_string();
+            proptest::prop_assert!(words.chars().count() <= MAX_WORDS + 100);
+            proptest::prop_assert!(!words.contains("s3cret"));
+        }
+    }
+
     #[test]
     fn a_limit_ends_when_the_server_says() {
         let mut headers = HeaderMap::new();
         headers.insert("date", "Mon, 23 Nov 2026 10:00:00 GMT".parse().unwrap());
         headers.insert("x-ratelimit-reset", "2026-11-23T10:05:00.123456Z".parse().unwrap());
         assert_eq!(waits(&headers).1.unwrap().as_secs(), 300);
+        headers.insert("x-ratelimit-reset", "2026-11-23T12:05:00+02:00".parse().unwrap());
+        assert_eq!(waits(&headers).1.unwrap().as_secs(), 300);
+        headers.insert("x-ratelimit-reset", "1795428060".parse().unwrap());
+        assert_eq!(waits(&headers).1.unwrap().as_secs(), 60);
+        headers.insert("x-ratelimit-reset", "soon".parse().unwrap());
+        assert_eq!(waits(&headers).1, None);
         headers.insert("x-ratelimit-reset", "2026-11-23T09:05:00Z".parse().unwrap());
         assert_eq!(waits(&headers).1.unwrap(), Duration::ZERO);
         headers.insert("retry-after", "30".parse().unwrap());

@@ -185,6 +185,21 @@ mod tests {
         assert!(!Wanted::new("thanks to @alice", "").is_source("thanks to @bob"));
     }
 
+    proptest::proptest! {
+        /// What a Mastodon makes of any text is known again, and not taken for another text.
+        #[test]
+        fn promise_03_any_post_is_known_again(
+            text in "(\\PC|\n|#[A-Za-z]{1,9}|https?://[a-z]{1,9}\\.example/[a-zé%&?=._~/-]{0,60}[ \n]){1,60}",
+            more in "[a-z]{1,5}",
+        ) {
+            let base = Url::parse("https://m.example").unwrap();
+            let html = crate::pretend::mastodon::words::html(&text, &base);
+            proptest::prop_assert_eq!(Wanted::new(&text, "").in_content(&html), Some(Likeness::Same));
+            let other = Wanted::new(&format!("{more} {text}"), "");
+            proptest::prop_assert_eq!(other.in_content(&html), Some(Likeness::Other));
+        }
+    }
+
     #[test]
     fn a_status_made_to_stall_is_not_looked_at() {
         assert_eq!(Wanted::new(TEXT, URL).in_content(&"<div>".repeat(100_000)), None);

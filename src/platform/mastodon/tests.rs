@@ -242,6 +242,9 @@ async fn promise_03_servers_without_keys_are_never_repeated_to() {
         assert!(matches!(here.send(&repeat()).await, Err(SendError::Unsure { .. })));
         assert!(matches!(here.read_back().await, ReadBack::Found(_)));
         assert_eq!(here.server.created().len(), 1);
+        // An account whose default is Markdown gets our text as it is.
+        let sent = here.server.requests().into_iter().find(|r| r.method == "POST").and_then(|r| r.body).unwrap();
+        assert_eq!(sent["content_type"], "text/plain");
     }
 }
 
@@ -445,4 +448,9 @@ async fn a_held_request_can_be_overtaken() {
         }
     }
     assert_eq!(here.server.posts().len(), 1);
+    // We are gone, the request is not: it arrives late.
+    here.server.release();
+    while here.server.posts().len() < 2 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -9,7 +9,7 @@ pub(super) fn length(text: &str, url_length: usize) -> usize {
 }
 
 /// The status's `content`: paragraphs, line breaks, links whose ends are hidden, hashtags, mentions.
-pub(super) fn html(text: &str, base: &Url) -> String {
+pub(crate) fn html(text: &str, base: &Url) -> String {
     let text = text.replace("\r\n", "\n");
     let paragraphs: Vec<String> = text
         .trim()
