@@ -297,7 +297,9 @@ async fn a_move_into_a_new_sub_category_is_no_withdrawal_where_they_count() {
     // Without a poll before (a restart), the category is asked for.
     let fresh = Discourse::new(world.forum.base(), "announcements", true, None);
     let found = Found { key: topic_key(world.forum.base(), id), ..Found::default() };
-    let Reread::Present(found) = fresh.read(&world.http, &found, Timestamp::UNIX_EPOCH).await.unwrap() else { panic!() };
+    let Reread::Present(found) = fresh.read(&world.http, &found, Timestamp::UNIX_EPOCH).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(found.category.as_deref(), Some("security"));
 }
 
