@@ -1,2 +1,1 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
-mod docs;
