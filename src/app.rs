@@ -38,6 +38,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 /// Distinct topics hinted at and not yet looked at; beyond it the next poll finds them.
 const MOST_HINTS: usize = 1024;
 
+/// The beat while nothing is due: the heartbeat that tells an outage, and forgotten corners.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
 /// What keeps a configuration from being served, beyond what its parser can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
@@ -337,7 +340,7 @@ impl App {
                 );
                 self.wake.notify_one();
             }
-            let sleep = self.until(self.poller.next_due(), Duration::from_secs(60));
+            let sleep = self.until(self.poller.next_due(), LONGEST_SLEEP);
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = self.hurry.notified() => {}
@@ -390,7 +393,7 @@ impl App {
         self.deliverer.learn_limits().await?;
         loop {
             let tally = self.deliverer.tick().await?;
-            let sleep = self.until(tally.next, Duration::from_secs(60));
+            let sleep = self.until(tally.next, LONGEST_SLEEP);
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = self.wake.notified() => {}

@@ -29,8 +29,6 @@ const SEND_PATIENCE: Duration = Duration::from_secs(180);
 const REACH_AGAIN: Duration = Duration::from_secs(60);
 /// A locked account is tried again after this: its token may have been renewed.
 const UNLOCK_AFTER: Duration = Duration::from_secs(15 * 60);
-/// The beat while nothing is due: heartbeat, clock, forgotten corners.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// `oyez run --once` is not away between its rounds, as long as they come at least daily.
 const ONCE_OUTAGE: Duration = Duration::from_secs(25 * 3600);
 /// How often a decision is taken again when the item changed in between.
@@ -177,8 +175,6 @@ impl Deliverer {
         for at in [plan.next(), next].into_iter().flatten() {
             tally.next = Some(earlier(tally.next, at).unwrap_or(at));
         }
-        let longest = self.clock.now() + LONGEST_SLEEP;
-        tally.next = Some(tally.next.map_or(longest, |at| at.min(longest)));
         Ok(tally)
     }
 

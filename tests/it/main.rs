@@ -1,1 +1,3 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
+mod story;
+mod world;
