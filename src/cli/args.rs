@@ -41,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Write a commented oyez.toml for a forum category, with a dry-run account; show the five newest topics; post nothing.
     ///
-    /// CATEGORY-URL is the address of the category page, e.g. https://discourse.example.org/c/announcements/8.
+    /// CATEGORY-URL is the address of the category page, for example `https://discourse.example.org/c/announcements/8`.
     /// An existing file is never overwritten.
     Init {
         /// Address of the category page.
