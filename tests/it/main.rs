@@ -1,1 +1,2 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
+mod purity;
