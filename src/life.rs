@@ -27,7 +27,7 @@ use crate::platform::{Published, ReadBack, SendError};
 pub use act::act;
 pub use event::happen;
 pub(crate) use event::{expires_at, stale_at};
-pub use join::{join, split};
+pub use join::{follow, join, split};
 
 use crate::hold::{grace_end, settled_at};
 use time::later;

@@ -206,6 +206,25 @@ pub enum Command {
         #[command(flatten)]
         why: Why,
     },
+    /// Two items are one thing: the higher number becomes a duplicate of the lower. Undoes no decision, sends nothing twice.
+    Join {
+        /// A number, or the address of the topic or video.
+        #[arg(value_name = "N")]
+        item: String,
+        /// The other one.
+        #[arg(value_name = "M")]
+        other: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// A duplicate is another thing after all: it stands for itself again, as known.
+    Split {
+        /// The duplicate's number.
+        #[arg(value_name = "N")]
+        item: String,
+        #[command(flatten)]
+        why: Why,
+    },
     /// Erase an item's words from the store and the journal; the chain still verifies.
     Forget {
         #[command(flatten)]

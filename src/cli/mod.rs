@@ -181,6 +181,14 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             };
             act(cli, out, std::slice::from_ref(item), resolve, &why.reason)
         }
+        Command::Join { item, other, why } => {
+            let request = Request::Join { item: item.clone(), other: other.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "join" })
+        }
+        Command::Split { item, why } => {
+            let request = Request::Split { item: item.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "split" })
+        }
         Command::Forget { items, reason } => {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
             ask(cli, out, request, View::Acted { act: "forget" })

@@ -1,4 +1,5 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
 mod docs;
+mod purity;
 mod story;
 mod world;
