@@ -176,7 +176,7 @@ impl App {
         let templates = Arc::new(templates);
         let wake = Arc::new(Notify::new());
         let mut watched = Vec::new();
-        for config in config.sources.iter().filter(|source| source.enabled) {
+        for config in &config.sources {
             let source = source(config).map_err(|error| Problems(vec![format!("source {}: {error}", config.name)]))?;
             watched.push(Watched { config: config.clone(), source });
         }
