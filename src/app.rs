@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
@@ -324,9 +323,7 @@ impl App {
     }
 
     async fn poll_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::pin!(stop);
-        loop {
-            let tally = self.poller.tick(false).await?;
+        let heard = |tally: &poll::Tally| {
             if tally.seen > 0 || tally.known > 0 {
                 tracing::info!(
                     seen = tally.seen,
@@ -337,13 +334,8 @@ impl App {
                 );
                 self.wake.notify_one();
             }
-            let sleep = self.until(self.poller.next_due(), Duration::from_secs(60));
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.hurry.notified() => {}
-                () = &mut stop => return Ok(()),
-            }
-        }
+        };
+        Ok(self.poller.watch(&self.hurry, stop, heard).await?)
     }
 
     async fn hint_loop(
@@ -386,25 +378,8 @@ impl App {
     }
 
     async fn deliver_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::pin!(stop);
         self.deliverer.learn_limits().await?;
-        loop {
-            let tally = self.deliverer.tick().await?;
-            let sleep = self.until(tally.next, Duration::from_secs(60));
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.wake.notified() => {}
-                () = &mut stop => return Ok(()),
-            }
-        }
-    }
-
-    /// From now to `at`, at least a little (a busy loop helps nobody) and at most `longest`.
-    fn until(&self, at: Option<Timestamp>, longest: Duration) -> Duration {
-        let shortest = Duration::from_millis(50);
-        let Some(at) = at else { return longest };
-        let wait = at.duration_since(self.clock.now());
-        Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(shortest, longest)
+        Ok(self.deliverer.serve(&self.wake, stop).await?)
     }
 }
 
