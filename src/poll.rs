@@ -610,6 +610,7 @@ impl Poller {
         };
         for _ in 0..CONFLICT_TRIES {
             let same = self.same_thing(&origin.found)?;
+            let verdict = self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
             let change = match same {
                 Some(item) => {
                     tally.seen = 0;
@@ -618,7 +619,7 @@ impl Poller {
                     let number = item.number;
                     let rank = order(&origin.source);
                     let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
-                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()) };
+                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()), verdict };
                     let Ok(joined) = life::happen(&item, event, &self.rules(&item.kind, now)) else {
                         return Ok(Some(Tally::default()));
                     };
@@ -630,8 +631,6 @@ impl Poller {
                     Change { items: vec![joined.item], notes, durable: true, ..Change::default() }
                 }
                 None => {
-                    let verdict =
-                        self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
                     let rules = self.rules(&watched.config.kind, now);
                     let accounts: Vec<String> =
                         self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
