@@ -406,7 +406,9 @@ impl Poller {
         let mut leave_alone: Option<Duration> = None;
         let mut failed = None;
         for sighting in sightings {
-            if let Some(number) = self.store.by_key(&sighting.key)? {
+            if let Some(number) = self.store.by_key(&sighting.key)?
+                && !self.is_only_an_alias(number, &sighting.key)?
+            {
                 let same = self.store.fingerprint(&sighting.key)?.as_deref() == Some(&sighting.fingerprint);
                 if same && !self.is_gone_at(number, &sighting.key)? {
                     continue;
@@ -684,6 +686,14 @@ impl Poller {
             }
         }
         Ok(None)
+    }
+
+    /// Is this thing known by another place's word alone, and was never seen at its own? Then it has yet to join.
+    fn is_only_an_alias(&self, number: Number, key: &str) -> Result<bool, StoreError> {
+        let Some(item) = self.store.item(number)? else { return Ok(false) };
+        let own = item.origins.iter().any(|origin| origin.found.key == key);
+        let named = item.origins.iter().any(|origin| origin.found.aliases.iter().any(|alias| alias == key));
+        Ok(named && !own && !item.forgotten)
     }
 
     /// Is it recorded as gone where the list now shows it?
@@ -992,3 +1002,6 @@ fn known_item(watched: &Watched, sighting: &Sighting, now: Timestamp) -> Item {
         ..Item::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
