@@ -230,7 +230,7 @@ impl Desk {
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
         if all {
             for item in self.store.items(..) {
-                emit(sink, queue_object(&item?, &plan))?;
+                emit(sink, self.document(&item?, &plan)?)?;
             }
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl Desk {
         // What leaves first stands first; what waits for a person's word stands at the end.
         items.sort_by_key(|item| (plan.until(item).unwrap_or(Timestamp::MAX), item.number));
         for item in &items {
-            emit(sink, queue_object(item, &plan))?;
+            emit(sink, self.document(item, &plan)?)?;
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Desk {
         let number = self.one(item)?;
         let item = self.must(number)?;
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
-        let mut document = queue_object(&item, &plan);
+        let mut document = self.document(&item, &plan)?;
         let journal: Vec<Value> = self
             .store
             .journal(filter(Some(number)))
@@ -308,7 +308,7 @@ impl Desk {
     fn acted(&self, number: Number, changed: bool, mut hints: Vec<String>) -> Result<Value, Failure> {
         let after = self.must(number)?;
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
-        let mut document = queue_object(&after, &plan);
+        let mut document = self.document(&after, &plan)?;
         let object = document.as_object_mut().expect("a queue object is an object");
         object.insert("changed".into(), json!(changed));
         if !self.is_served() && needs_service(&after) {
@@ -539,6 +539,42 @@ impl Desk {
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
         self.store.backup(to).map_err(|error| Failure::failed(format!("no backup was made: {error}"), None))?;
         emit(sink, json!({"backup": to}))
+    }
+
+    /// The queue object, with the reason where a delivery waits for something that only a person can mend.
+    fn document(&self, item: &Item, plan: &Plan) -> Result<Value, Failure> {
+        let mut document = queue_object(item, plan);
+        for delivery in document["deliveries"].as_array_mut().into_iter().flatten() {
+            let name = delivery["account"].as_str().unwrap_or_default().to_owned();
+            if delivery["state"] == "queued"
+                && delivery["error"].is_null()
+                && let Some(why) = self.stuck(item, &name)?
+            {
+                delivery["error"] = why.into();
+            }
+        }
+        Ok(document)
+    }
+
+    /// Why a queued delivery does not leave by itself, where it is not the item that says so.
+    fn stuck(&self, item: &Item, account: &str) -> Result<Option<String>, Failure> {
+        let number = item.number;
+        let settled = item.phase == crate::item::Phase::Held;
+        let post = item.posts.get(account);
+        Ok(match self.config.account(account) {
+            None => Some(format!("there is no account `{account}` in the configuration any more")),
+            Some(account) if !account.enabled => Some("the account is switched off".to_owned()),
+            Some(_) => match (self.store.account(account)?.locked, post) {
+                (Some(locked), _) => Some(format!("the account is stopped: {}", locked.reason)),
+                (None, None) if settled => {
+                    Some(format!("no post could be worded: `oyez edit {number} --account {account}` writes one"))
+                }
+                (None, Some(post)) if post.outdated_edit => Some(format!(
+                    "the author changed the item under this text: edit it, `oyez edit {number} --account {account} --reset`, or approve it"
+                )),
+                (None, Some(_) | None) => None,
+            },
+        })
     }
 
     fn must(&self, number: Number) -> Result<Item, Failure> {

@@ -181,6 +181,8 @@ pub enum Event {
         at: usize,
         /// The place.
         origin: Box<Origin>,
+        /// What the policy says of it as it is there: a stricter word counts, a looser one does not.
+        verdict: Verdict,
     },
     /// Its origin was read.
     Reachable,
