@@ -23,6 +23,9 @@ use crate::render::Templates;
 use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
 use crate::wording;
 
+#[cfg(test)]
+mod tests;
+
 /// One request to a platform, with its uploads, must end within this. Whatever has not ended by then is unsure.
 const SEND_PATIENCE: Duration = Duration::from_secs(180);
 /// An origin that was out of reach is asked again after this.
@@ -172,8 +175,17 @@ impl Deliverer {
                 next = earlier(next, at);
             }
         }
+        // What was sent in this round may have to be looked into long before the next one would come by itself.
         let items = self.store.active()?;
-        let plan = plan::of(&items, &self.store, &self.config, self.clock.now())?;
+        let now = self.clock.now();
+        let plan = plan::of(&items, &self.store, &self.config, now)?;
+        for item in &items {
+            for account in item.deliveries.keys() {
+                if let Step::Wait { until } = self.step(item, account, plan.slot(item.number, account), now)? {
+                    next = earlier(next, until);
+                }
+            }
+        }
         for at in [plan.next(), next].into_iter().flatten() {
             tally.next = Some(earlier(tally.next, at).unwrap_or(at));
         }
