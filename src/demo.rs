@@ -34,6 +34,8 @@ pub enum Event {
     Step(Step),
     /// Something to look at, belonging to the chapter before it.
     Show(Show),
+    /// The story is at its end. With `stay` the world goes on.
+    End,
 }
 
 /// A chapter.
@@ -129,10 +131,21 @@ pub async fn run(options: Options, tell: Tell<'_>, stop: impl Future<Output = ()
             world.command("queue --all")
         );
         tell(&Event::Show(Show::Line { text }))?;
-        stop.await;
+    }
+    if matches!(ended, Some(Ok(()))) {
+        tell(&Event::End)?;
+        if options.stay {
+            stop.await;
+        }
     }
     let left = world.end().await;
     match ended {
+        // Whoever watched has seen enough: nothing is wrong with the story.
+        Some(Err(error))
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            Err(error)
+        }
         Some(Err(error)) => {
             let place = left.keep();
             Err(error.context(format!("the demo came out wrong; what it left is in `{}`", place.display())))

@@ -57,11 +57,12 @@ impl Played {
                 out.line("")?;
             }
             (Event::Show(show), false) => self.show(out, show)?,
+            (Event::End, true | false) => self.end(out)?,
         }
         out.finish()
     }
 
-    /// With `--json`: the last chapter is whole.
+    /// With `--json`: the chapter in the making is whole.
     fn end(&mut self, out: &mut Out) -> std::io::Result<()> {
         match self.chapter.take() {
             Some(chapter) => out.line(chapter),

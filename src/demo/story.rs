@@ -9,6 +9,7 @@ use super::world::{PATIENCE, World};
 use super::{Event, Pace, Show, Step, Tell, script};
 use crate::acts::{Request, TeamAct};
 use crate::item::{Item, Progress, State};
+use crate::pretend::forum::Topic;
 use crate::pretend::mastodon::{Cut, Fault, Hold, On};
 
 const STEPS: u8 = 9;
@@ -97,7 +98,14 @@ impl<'a> Story<'a> {
         )?;
         let forum = self.world.forum.base().clone();
         let drafts = [script::release(&forum), script::advertisement(), script::nix(), script::maintenance()];
-        let topics: Vec<u64> = drafts.into_iter().map(|topic| self.world.forum.publish(topic)).collect();
+        // One after the other, as people write, so that they are numbered in this order.
+        let now = self.world.now();
+        let ago = |i: usize| jiff::SignedDuration::from_millis(400 - 100 * i as i64);
+        let topics: Vec<u64> = drafts
+            .into_iter()
+            .enumerate()
+            .map(|(i, topic)| self.world.forum.publish(Topic { created: Some(now - ago(i)), ..topic }))
+            .collect();
         self.topics.extend(&topics);
         self.world.talks.add_conference("nixcon2026");
         let talks = self.world.talks.url();
@@ -264,7 +272,16 @@ impl<'a> Story<'a> {
         let number = self.announce(script::summer()).await?;
         self.world.mastodon.hold(On::Post, Hold::After);
         self.act(number, TeamAct::Approve { now: true }, "approve --now", None).await?;
-        let under_way = tokio::time::timeout(PATIENCE, self.world.mastodon.held()).await.is_ok();
+        let claimed = self
+            .world
+            .until(PATIENCE, |world| {
+                let item = world.item(number)?;
+                let sending = matches!(progress(&item), Some(Progress::Sending { .. }));
+                Ok((sending || progress(&item).is_none_or(Progress::is_end)).then_some(sending))
+            })
+            .await?;
+        let under_way =
+            claimed == Some(true) && tokio::time::timeout(PATIENCE, self.world.mastodon.held()).await.is_ok();
         let was = self.world.item(number)?;
         self.world.pull_the_plug().await;
         self.world.mastodon.release();
@@ -303,7 +320,9 @@ impl<'a> Story<'a> {
         // Whatever is still under way because somebody in a second terminal asked for it comes to its end first.
         self.world
             .until(PATIENCE, |world| {
-                let moving = |p: &Progress| matches!(p, Progress::Sending { .. } | Progress::Retracting { .. });
+                let moving = |p: &Progress| {
+                    matches!(p, Progress::Sending { .. } | Progress::Unsure { .. } | Progress::Retracting { .. })
+                };
                 let active = world.store()?.active()?;
                 Ok((!active.iter().any(|item| progress(item).is_some_and(moving))).then_some(()))
             })
@@ -381,7 +400,7 @@ impl<'a> Story<'a> {
     }
 
     /// Publishes a topic and waits until the service has seen it.
-    async fn announce(&mut self, topic: crate::pretend::forum::Topic) -> anyhow::Result<u64> {
+    async fn announce(&mut self, topic: Topic) -> anyhow::Result<u64> {
         let title = topic.title.clone();
         let topic = self.world.forum.publish(topic);
         self.topics.push(topic);

@@ -64,3 +64,39 @@ async fn it_cleans_up_when_it_is_stopped() {
     run(Options { speed: 1.0, stay: true }, &mut tell, stop).await.unwrap();
     assert!(!std::path::Path::new(&home.unwrap()).exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_in_a_second_terminal_may_stop_everything() {
+    let mut lines = Vec::new();
+    let mut posted = 0;
+    let mut checks = 0;
+    let mut socket = None;
+    let mut tell = |event: &Event| {
+        let veto = |number: u64, socket: &Option<std::path::PathBuf>| {
+            let items = vec![number.to_string()];
+            let request = crate::acts::Request::Act { items, act: crate::acts::TeamAct::Veto, reason: None };
+            let answer = crate::socket::ask(socket.as_ref().unwrap(), &request, &mut |_| Ok(())).unwrap();
+            answer.expect("a service runs").unwrap();
+        };
+        match event {
+            Event::Step(step) => {
+                let config = step.try_it.split_whitespace().nth(2).unwrap();
+                socket = Some(std::path::Path::new(config).with_file_name("socket"));
+            }
+            Event::Show(Show::Item { item }) => veto(item["number"].as_u64().unwrap(), &socket),
+            Event::Show(Show::Line { text }) => {
+                if let Some(new) = text.strip_prefix("New on the forum: #") {
+                    veto(new.split(' ').next().unwrap().parse().unwrap(), &socket);
+                }
+                lines.push(text.clone());
+            }
+            Event::Show(Show::Posted { .. }) => posted += 1,
+            Event::Show(Show::Check { ok, .. }) => checks += usize::from(*ok),
+            Event::Show(Show::Command { .. } | Show::Acted { .. } | Show::Queue { .. }) | Event::End => {}
+        }
+        Ok(())
+    };
+    run(Options { speed: 0.0, stay: false }, &mut tell, std::future::pending()).await.unwrap();
+    assert_eq!((posted, checks), (0, 5), "{lines:#?}");
+    assert!(lines.iter().any(|l| l.ends_with("somebody stopped it before it left.")), "{lines:#?}");
+}

@@ -247,7 +247,7 @@ fn configuration(home: &Path, pace: Pace, forum: &Url, feed: &Url, talks: &Url, 
     let path = |name: &str| toml::Value::String(home.join(name).to_string_lossy().into_owned());
     let (state, socket) = (path("state"), path("socket"));
     let (secret, token) = (path("hook-secret"), path("token"));
-    let window = pace.seconds(25.0, 6);
+    let window = pace.seconds(28.0, 6);
     let settle = pace.seconds(2.0, 1);
     let grace = pace.seconds(4.0, 2);
     let source = script::SOURCE;
