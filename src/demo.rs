@@ -125,11 +125,9 @@ pub async fn run(options: Options, tell: Tell<'_>, stop: impl Future<Output = ()
         }
     };
     if options.stay && matches!(ended, Some(Ok(()))) {
-        let text = format!(
-            "The pretend world stays until Ctrl-C: paste what you like, for example `{}`. \
-             New topics cannot be written here, but every command works.",
-            world.command("queue --all")
-        );
+        let text =
+            "The pretend world stays until Ctrl-C. Nothing new is announced in it, but every command above works.";
+        let text = text.to_owned();
         tell(&Event::Show(Show::Line { text }))?;
     }
     if matches!(ended, Some(Ok(()))) {
