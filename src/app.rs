@@ -1,5 +1,5 @@
-//! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line and the
-//! tests, by nothing else.
+//! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line, the
+//! demo and the tests, by nothing else.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

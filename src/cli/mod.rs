@@ -1,5 +1,6 @@
 //! The command line: reads the words, asks the library, prints. The only place that writes to stdout.
 pub mod args;
+mod demo;
 mod online;
 mod preview;
 mod view;
@@ -107,6 +108,8 @@ fn init_logging(cli: &Cli) {
         (_, 2..) => "oyez=trace,info",
         (_, 1) => "oyez=debug,info",
         (Command::Run { once: false, .. }, _) => "oyez=info,warn",
+        // What goes wrong there goes wrong on purpose, and is told on stdout.
+        (Command::Demo { .. }, _) => "off",
         _ => "oyez=warn,error",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("OYEZ_LOG")
@@ -144,7 +147,7 @@ impl Out {
 fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
     match &cli.command {
         Command::Init { url, output } => runtime()?.block_on(online::init(url, output, out)),
-        Command::Demo { speed, stay } => runtime()?.block_on(crate::demo::run(*speed, *stay, cli.json)),
+        Command::Demo { speed, stay } => demo::run(*speed, *stay, out),
         Command::Run { once, all } => {
             let parsed = load(cli)?;
             for warning in &parsed.warnings {

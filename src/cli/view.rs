@@ -28,7 +28,12 @@ pub(crate) struct Shown {
 
 impl View {
     pub(crate) fn begin(self, _out: &mut Out, config: &Config) -> Shown {
-        Shown { view: self, zone: config.service.time_zone.clone(), count: 0 }
+        self.within(config.service.time_zone.clone())
+    }
+
+    /// With times in this zone.
+    pub(crate) fn within(self, zone: TimeZone) -> Shown {
+        Shown { view: self, zone, count: 0 }
     }
 }
 
@@ -240,16 +245,9 @@ impl Shown {
 
 /// A post framed as it would stand on the network, with its length and what should be known about it.
 pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
-    let bar = paint(out.color, DIM, "  │ ");
-    for line in post["text"].as_str().unwrap_or_default().lines() {
-        for row in fold(line, 92) {
-            out.line(format_args!("{bar}{row}"))?;
-        }
-    }
+    framed(out, post["text"].as_str().unwrap_or_default())?;
     for media in post["media"].as_array().into_iter().flatten() {
-        let alt =
-            media["alt"].as_str().map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
-        out.line(format_args!("{bar}[image] {} ({alt})", string(&media["url"])))?;
+        picture(out, media["url"].as_str(), media["alt"].as_str())?;
     }
     let mut facts = vec![format!("{} of {}", post["length"], post["limit"])];
     if let Some(language) = post["language"].as_str() {
@@ -263,6 +261,25 @@ pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
         out.line(format_args!("    note: {}", string(warning)))?;
     }
     Ok(())
+}
+
+/// A text as it would stand on the network.
+pub(crate) fn framed(out: &mut Out, text: &str) -> std::io::Result<()> {
+    let bar = paint(out.color, DIM, "  │ ");
+    for line in text.lines() {
+        for row in fold(line, 92) {
+            out.line(format_args!("{bar}{row}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A picture below it, by its address where that is still to be fetched, and what is said of it to those who cannot see it.
+pub(crate) fn picture(out: &mut Out, url: Option<&str>, alt: Option<&str>) -> std::io::Result<()> {
+    let bar = paint(out.color, DIM, "  │ ");
+    let url = url.map(|url| format!("{url} ")).unwrap_or_default();
+    let alt = alt.map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
+    out.line(format_args!("{bar}[image] {url}({alt})"))
 }
 
 /// One line of `oyez link`.
@@ -308,12 +325,12 @@ pub(crate) fn finding(finding: &Finding, color: bool) -> String {
     text
 }
 
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
+pub(crate) const BOLD: &str = "1";
+pub(crate) const DIM: &str = "2";
+pub(crate) const RED: &str = "31";
+pub(crate) const GREEN: &str = "32";
 const YELLOW: &str = "33";
-const BLUE: &str = "34";
+pub(crate) const BLUE: &str = "34";
 
 pub(crate) fn paint(color: bool, style: &str, text: &str) -> String {
     if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
@@ -349,7 +366,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// Rows of at most `width` columns, broken between words where one fits.
-fn fold(line: &str, width: usize) -> Vec<String> {
+pub(crate) fn fold(line: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     for word in line.split(' ') {
         let row = rows.last_mut().expect("there is always a row");

@@ -11,7 +11,7 @@ use crate::store::JournalFilter;
 /// What [`Fake`] answers when one thing is read.
 #[derive(Clone)]
 enum Answer {
-    There(Found),
+    There(Box<Found>),
     Gone,
     Later,
     Panics,
@@ -39,7 +39,7 @@ impl Source for Fake {
         self.reads.lock().unwrap().push(found.key.clone());
         let answer = self.answers.lock().unwrap().get(&found.key).cloned();
         match answer {
-            Some(Answer::There(found)) => Ok(Reread::Present(Box::new(found))),
+            Some(Answer::There(found)) => Ok(Reread::Present(found)),
             Some(Answer::Gone) => Ok(Reread::Gone("deleted".into())),
             Some(Answer::Panics) => panic!("a parser's fault"),
             Some(Answer::Later) | None => Err(SourceError::Later { reason: "busy".into(), after: None }),
@@ -136,13 +136,13 @@ async fn promise_04_what_cannot_be_read_is_kept_and_stops_nobody() {
         world.forum.shows(key);
     }
     world.forum.answers("a", Answer::Panics);
-    world.forum.answers("b", Answer::There(found("b", "text")));
-    world.forum.answers("c", Answer::There(found("c", "text")));
+    world.forum.answers("b", Answer::There(Box::new(found("b", "text"))));
+    world.forum.answers("c", Answer::There(Box::new(found("c", "text"))));
     let tally = world.poll().await;
     assert_eq!((tally.seen, tally.failed), (2, vec!["forum".to_owned()]));
     // Even where the list does not show it any more.
     world.forum.shown.lock().unwrap().clear();
-    world.forum.answers("a", Answer::There(found("a", "text")));
+    world.forum.answers("a", Answer::There(Box::new(found("a", "text"))));
     assert_eq!(world.poll().await.seen, 1);
     let words: Vec<String> = world.journal().into_iter().map(|(_, what)| what).collect();
     assert!(
@@ -161,7 +161,7 @@ async fn promise_11_a_forum_that_is_busy_is_asked_for_nothing_more() {
     assert_eq!(world.poll().await.seen, 0);
     assert_eq!(world.forum.reads.lock().unwrap().len(), 1);
     for key in ["a", "b", "c"] {
-        world.forum.answers(key, Answer::There(found(key, "text")));
+        world.forum.answers(key, Answer::There(Box::new(found(key, "text"))));
     }
     assert_eq!(world.poll().await.seen, 3);
 }
@@ -171,13 +171,13 @@ async fn what_comes_back_is_told_and_not_published() {
     let world = world();
     world.poll().await;
     world.forum.shows("a");
-    world.forum.answers("a", Answer::There(found("a", "text")));
+    world.forum.answers("a", Answer::There(Box::new(found("a", "text"))));
     world.poll().await;
     let number = world.store.by_key("a").unwrap().unwrap();
     world.forum.answers("a", Answer::Gone);
     assert!(world.poller.reread(number).await.unwrap().reached);
     assert_eq!(world.state("a"), Some(State::Withdrawn));
-    world.forum.answers("a", Answer::There(found("a", "text")));
+    world.forum.answers("a", Answer::There(Box::new(found("a", "text"))));
     world.poll().await;
     assert_eq!(world.state("a"), Some(State::Withdrawn));
     assert_eq!(world.store.item(number).unwrap().unwrap().alarms.len(), 1);
@@ -188,15 +188,15 @@ async fn a_second_place_out_of_reach_holds_nothing_up_and_a_change_has_its_autho
     let world = world();
     world.poll().await;
     world.forum.shows("a");
-    world.forum.answers("a", Answer::There(found("a", "text")));
+    world.forum.answers("a", Answer::There(Box::new(found("a", "text"))));
     world.blog.shows("b");
-    world.blog.answers("b", Answer::There(Found { aliases: vec!["a".into()], ..found("b", "text") }));
+    world.blog.answers("b", Answer::There(Box::new(Found { aliases: vec!["a".into()], ..found("b", "text") })));
     world.poll().await;
     let number = world.store.by_key("a").unwrap().unwrap();
     assert_eq!(world.store.item(number).unwrap().unwrap().origins.len(), 2);
     world.blog.answers("b", Answer::Later);
     assert!(world.poller.reread(number).await.unwrap().reached);
-    world.forum.answers("a", Answer::There(found("a", "other text")));
+    world.forum.answers("a", Answer::There(Box::new(found("a", "other text"))));
     assert!(world.poller.reread(number).await.unwrap().reached);
     assert!(world.journal().contains(&("forum:alice".to_owned(), "changed".to_owned())));
     world.forum.answers("a", Answer::Later);
