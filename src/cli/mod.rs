@@ -19,7 +19,7 @@ use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, Parsed};
 use crate::socket;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use args::{Cli, Command, CountPlatform};
 use view::View;
 
@@ -242,7 +242,7 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     let runtime = runtime()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = Arc::new(config);
-    let store = open_store(&config)?;
+    let store = open_store(&config, true)?;
     let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     if once {
         let tally = runtime.block_on(app.once(all))?;
@@ -257,9 +257,15 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     runtime.block_on(app.run(app::until_told_to_stop()?))
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Store> {
+/// `serving`: by the service itself, which does not come by the socket.
+fn open_store(config: &Config, serving: bool) -> anyhow::Result<Store> {
     Store::open(&config.service.state).map_err(|error| {
-        let hint = error.hint();
+        let hint = match &error {
+            OpenError::InUse if serving => {
+                Some("another `oyez run` serves this store: stop that one, or name another `service.state`".to_owned())
+            }
+            OpenError::InUse | OpenError::Newer { .. } | OpenError::Damaged(_) | OpenError::Io(_) => error.hint(),
+        };
         Failure {
             code: 1,
             error: format!("cannot open the store in `{}`: {error}", config.service.state.display()),
@@ -305,7 +311,7 @@ fn dispatch(
         }
         .into());
     }
-    let store = open_store(config)?;
+    let store = open_store(config, false)?;
     let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)
