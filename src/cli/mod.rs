@@ -26,7 +26,10 @@ use view::View;
 /// Parses, does it, prints the error chain. Exit codes: 0 done, 1 it failed, 2 the call or the configuration is wrong,
 /// 3 nothing there.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     init_logging(&cli);
     let mut out = Out::new(cli.json);
     match run(&cli, &mut out) {
@@ -40,6 +43,23 @@ pub fn main() -> ExitCode {
             report(&cli, &as_failure(error))
         }
     }
+}
+
+/// The call itself is wrong (or asks for help). With `--json` that is said as every other error is.
+#[expect(clippy::print_stderr, reason = "errors go to stderr, and the arguments that say how are not there yet")]
+fn misread(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+        // Neither words nor exit code depend on whether somebody reads them.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.render().to_string();
+    let (what, usage) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let usage = words(usage.split("\n\n").next().unwrap_or_default());
+    let hint = if usage.is_empty() { "`oyez --help` lists the commands".to_owned() } else { format!("usage: {usage}") };
+    eprintln!("{}", json!({"error": words(what.trim_start_matches("error:")), "hint": hint}));
+    ExitCode::from(2)
 }
 
 fn as_failure(error: anyhow::Error) -> Failure {
