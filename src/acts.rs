@@ -338,7 +338,10 @@ impl Desk {
     fn prepare(&self, item: &Item, act: &TeamAct, now: Timestamp) -> Result<(Act, Option<String>), Failure> {
         Ok(match act {
             TeamAct::Veto => (Act::Veto, None),
-            TeamAct::Skip { account } => (Act::Skip { account: account.clone() }, None),
+            TeamAct::Skip { account } => {
+                self.named(item, account)?;
+                (Act::Skip { account: account.clone() }, None)
+            }
             TeamAct::Approve { now: false } => (Act::Approve, None),
             TeamAct::Approve { now: true } => (Act::ApproveNow { posts: self.all_worded(item)? }, None),
             TeamAct::Snooze { seconds } => (Act::Snooze { until: now + Duration::from_secs(*seconds) }, None),
@@ -379,15 +382,24 @@ impl Desk {
                 let id = self.account(account).ok().and_then(|a| crate::platform::id_in_url(a.platform(), url));
                 (Act::ResolveSent { account: account.clone(), url: url.to_string(), id }, None)
             }
-            TeamAct::ResolveNotSent { account } => (Act::ResolveNotSent { account: account.clone() }, None),
+            TeamAct::ResolveNotSent { account } => {
+                self.named(item, account)?;
+                (Act::ResolveNotSent { account: account.clone() }, None)
+            }
         })
     }
 
+                self.named(item, account)?;
     fn account(&self, name: &str) -> Result<&crate::config::AccountConfig, Failure> {
         self.config.accounts.iter().find(|a| a.name == name).ok_or_else(|| {
             let names: Vec<_> = self.config.accounts.iter().map(|a| a.name.as_str()).collect();
             Failure::usage(format!("there is no account `{name}`"), Some(format!("accounts: {}", names.join(", "))))
         })
+    }
+
+    /// A slip of the pen is a wrong call. An account that has left the configuration may still have a delivery.
+    fn named(&self, item: &Item, account: &str) -> Result<(), Failure> {
+        if item.deliveries.contains_key(account) { Ok(()) } else { self.account(account).map(|_| ()) }
     }
 
     /// A team member's text, measured. Refused when it would not fit: a platform's no after the window is too late.
