@@ -18,7 +18,7 @@ use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
 use crate::render::Templates;
-use crate::store::{Change, CommitError, JournalFilter, Note, Store};
+use crate::store::{Change, CommitError, ExportError, JournalFilter, Note, Store};
 use crate::wording;
 
 /// Everything that can be asked of the store and the team's acts on it.
@@ -147,6 +147,11 @@ impl Failure {
     pub fn nothing(error: impl Into<String>) -> Self {
         Self { code: 3, error: error.into(), hint: Some("`oyez queue --all` lists every item".into()) }
     }
+
+    /// Whoever asked has seen enough (`oyez log | head`): the end of the work, not worth words, exit 0.
+    pub fn unread() -> Self {
+        Self { code: 0, error: String::new(), hint: None }
+    }
 }
 
 impl From<crate::store::StoreError> for Failure {
@@ -258,9 +263,11 @@ impl Desk {
     ) -> Result<(), Failure> {
         let numbers = self.several(items)?;
         let mut refusals = Vec::new();
+        let mut told = Ok(());
         for number in &numbers {
             match self.act_on(*number, actor, act, reason) {
-                Ok(document) => emit(sink, document)?,
+                // An answer that cannot be written must not leave the rest of them to go out.
+                Ok(document) => told = told.and_then(|()| emit(sink, document)),
                 Err(failure) => refusals.push(failure),
             }
         }
@@ -268,7 +275,7 @@ impl Desk {
             wake.notify_one();
         }
         match refusals.len() {
-            0 => Ok(()),
+            0 => told,
             1 => Err(refusals.remove(0)),
             n => Err(Failure {
                 code: refusals.iter().map(|r| r.code).min().unwrap_or(1),
@@ -379,6 +386,7 @@ impl Desk {
                 (Act::Amend { posts }, text.clone())
             }
             TeamAct::ResolveSent { account, url } => {
+                self.named(item, account)?;
                 let id = self.account(account).ok().and_then(|a| crate::platform::id_in_url(a.platform(), url));
                 (Act::ResolveSent { account: account.clone(), url: url.to_string(), id }, None)
             }
@@ -389,17 +397,16 @@ impl Desk {
         })
     }
 
-                self.named(item, account)?;
+    /// A slip of the pen is a wrong call. An account that has left the configuration may still have a delivery.
+    fn named(&self, item: &Item, account: &str) -> Result<(), Failure> {
+        if item.deliveries.contains_key(account) { Ok(()) } else { self.account(account).map(|_| ()) }
+    }
+
     fn account(&self, name: &str) -> Result<&crate::config::AccountConfig, Failure> {
         self.config.accounts.iter().find(|a| a.name == name).ok_or_else(|| {
             let names: Vec<_> = self.config.accounts.iter().map(|a| a.name.as_str()).collect();
             Failure::usage(format!("there is no account `{name}`"), Some(format!("accounts: {}", names.join(", "))))
         })
-    }
-
-    /// A slip of the pen is a wrong call. An account that has left the configuration may still have a delivery.
-    fn named(&self, item: &Item, account: &str) -> Result<(), Failure> {
-        if item.deliveries.contains_key(account) { Ok(()) } else { self.account(account).map(|_| ()) }
     }
 
     /// A team member's text, measured. Refused when it would not fit: a platform's no after the window is too late.
@@ -479,7 +486,10 @@ impl Desk {
     fn export(&self, sink: Sink<'_>) -> Result<(), Failure> {
         // A line goes as the text it is: its digest is over the bytes.
         let lines = Lines { sink, rest: Vec::new() };
-        self.store.export(lines).map_err(|error| Failure::failed(format!("the export is not complete: {error}"), None))
+        self.store.export(lines).map_err(|error| match error {
+            ExportError::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Failure::unread(),
+            error => Failure::failed(format!("the export is not complete: {error}"), None),
+        })
     }
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
@@ -597,7 +607,10 @@ fn needs_service(item: &Item) -> bool {
 }
 
 fn emit(sink: Sink<'_>, document: Value) -> Result<(), Failure> {
-    sink(document).map_err(|error| Failure::failed(format!("the answer could not be written: {error}"), None))
+    sink(document).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::unread(),
+        _ => Failure::failed(format!("the answer could not be written: {error}"), None),
+    })
 }
 
 /// The object of `oyez queue --json`.

@@ -79,7 +79,7 @@ fn as_failure(error: anyhow::Error) -> Failure {
 /// A reader that has seen enough (`oyez log | head`) is no failure worth words.
 fn stdout_failure(error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
-        Failure { code: 0, error: String::new(), hint: None }
+        Failure::unread()
     } else {
         Failure::failed(format!("cannot write to stdout: {error}"), None)
     }
@@ -306,7 +306,12 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
     let config = Arc::new(load(cli)?.config);
     let mut shown = view.begin(out, &config);
     let answered = {
-        let mut sink = |document: Value| shown.document(out, document);
+        // Nobody reading the answer is no reason to leave half of an act undone; a mere reading ends there.
+        let acts = matches!(request, Request::Act { .. } | Request::Forget { .. });
+        let mut sink = |document: Value| match shown.document(out, document) {
+            Err(error) if acts && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        };
         dispatch(&config, &request, &mut sink)
     };
     shown.end(out)?;
