@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
@@ -22,6 +23,12 @@ use crate::socket;
 use crate::store::{OpenError, Store};
 use args::{Cli, Command, CountPlatform};
 use view::View;
+
+/// A service that is starting or stopping has the store and does not answer on the socket; stopping may take as long as
+/// what is under way. A veto waits for it, about ten seconds: each try waits a third of a second for the lock by itself.
+const TURNOVER_TRIES: u32 = 25;
+/// As long as a command may have the store, two seconds.
+const COMMAND_TRIES: u32 = 6;
 
 /// Parses, does it, prints the error chain. Exit codes: 0 done, 1 it failed, 2 the call or the configuration is wrong,
 /// 3 nothing there.
@@ -262,7 +269,14 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     let runtime = runtime()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = Arc::new(config);
-    let store = open_store(&config, true)?;
+    let mut tries = 0;
+    let store = loop {
+        match Store::open(&config.service.state) {
+            // A command may have it for a moment: that must not keep the service from starting.
+            Err(OpenError::InUse) if tries < COMMAND_TRIES => tries += 1,
+            opened => break opened.map_err(|error| unopened(&config, true, &error))?,
+        }
+    };
     let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     if once {
         let tally = runtime.block_on(app.once(all))?;
@@ -278,21 +292,14 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
 }
 
 /// `serving`: by the service itself, which does not come by the socket.
-fn open_store(config: &Config, serving: bool) -> anyhow::Result<Store> {
-    Store::open(&config.service.state).map_err(|error| {
-        let hint = match &error {
-            OpenError::InUse if serving => {
-                Some("another `oyez run` serves this store: stop that one, or name another `service.state`".to_owned())
-            }
-            OpenError::InUse | OpenError::Newer { .. } | OpenError::Damaged(_) | OpenError::Io(_) => error.hint(),
-        };
-        Failure {
-            code: 1,
-            error: format!("cannot open the store in `{}`: {error}", config.service.state.display()),
-            hint,
+fn unopened(config: &Config, serving: bool, error: &OpenError) -> Failure {
+    let hint = match error {
+        OpenError::InUse if serving => {
+            Some("another `oyez run` serves this store: stop that one, or name another `service.state`".to_owned())
         }
-        .into()
-    })
+        OpenError::InUse | OpenError::Newer { .. } | OpenError::Damaged(_) | OpenError::Io(_) => error.hint(),
+    };
+    Failure { code: 1, error: format!("cannot open the store in `{}`: {error}", config.service.state.display()), hint }
 }
 
 fn act(cli: &Cli, out: &mut Out, items: &[String], act: TeamAct, reason: &Option<String>) -> anyhow::Result<()> {
@@ -323,20 +330,32 @@ fn dispatch(
     request: &Request,
     sink: &mut dyn FnMut(Value) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
-    if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
-        return answer.map_err(Into::into);
-    }
-    if !Store::exists(&config.service.state)
-        && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export)
-    {
-        return Err(Failure {
-            code: 3,
-            error: format!("there is no store in `{}` yet", config.service.state.display()),
-            hint: Some("`oyez run` makes one".into()),
+    let mut tries = 0;
+    let store = loop {
+        if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
+            return answer.map_err(Into::into);
         }
-        .into());
-    }
-    let store = open_store(config, false)?;
+        if !Store::exists(&config.service.state)
+            && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export)
+        {
+            return Err(Failure {
+                code: 3,
+                error: format!("there is no store in `{}` yet", config.service.state.display()),
+                hint: Some("`oyez run` makes one".into()),
+            }
+            .into());
+        }
+        match Store::open(&config.service.state) {
+            Err(OpenError::InUse) if tries < TURNOVER_TRIES => {
+                tries += 1;
+                if tries == 4 {
+                    tracing::warn!("the store is in use: waiting for a service that starts or stops");
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            opened => break opened.map_err(|error| unopened(config, false, &error))?,
+        }
+    };
     let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)

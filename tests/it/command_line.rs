@@ -367,19 +367,40 @@ async fn one_service_a_store_and_it_stops_when_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_hangs_keeps_nobody_from_stopping() {
-    let scene = Scene::with_items(1).await;
+async fn a_request_that_hangs_keeps_nobody_from_stopping_nor_a_veto_from_coming() {
+    let scene = Scene::with_items(6).await;
     scene.mastodon.hold(oyez::pretend::mastodon::On::Post, oyez::pretend::mastodon::Hold::Before);
     scene.oyez(&["approve", "1", "--now"]).ok();
     let service = scene.program.serve();
     let posts = || scene.mastodon.requests().iter().filter(|request| request.method == "POST").count();
     wait_until("the post arrives", Duration::from_secs(30), || posts() == 1);
-    let (status, took) = service.terminate();
+    // A veto that comes while it stops is no less a veto.
+    let (status, took) = std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| service.terminate());
+        wait_until("it stops", Duration::from_secs(5), || scene.program.log().contains("stopping"));
+        let late = scene.oyez(&["veto", "2", "--json"]).ok().object();
+        assert_eq!(late["state"], "vetoed");
+        stopping.join().unwrap()
+    });
     assert!(status.success() && took < Duration::from_secs(10), "{status:?} after {took:?}");
     scene.mastodon.release();
     // What it did not see the end of is looked into, not repeated blindly.
     let state = scene.oyez(&["show", "1", "--json"]).ok().object()["deliveries"][0]["state"].clone();
     assert!(state == "sending" || state == "unsure", "{state}");
+    // So is one that comes while it starts, or while others act.
+    let service = scene.program.spawn();
+    std::thread::scope(|scope| {
+        for number in ["3", "4", "5", "6"] {
+            let scene = &scene;
+            scope.spawn(move || scene.oyez(&["veto", number]).ok());
+        }
+    });
+    scene.oyez(&["veto", "2-6"]).ok();
+    let answers = || std::os::unix::net::UnixStream::connect(scene.program.socket()).is_ok();
+    wait_until("the service has started all the same", Duration::from_secs(30), answers);
+    assert!(service.terminate().0.success());
+    let vetoed = scene.oyez(&["queue", "--all", "--json"]).ok().lines();
+    assert_eq!(vetoed.iter().filter(|item| item["state"] == "vetoed").count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
