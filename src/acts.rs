@@ -22,7 +22,7 @@ use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
 use crate::render::Templates;
-use crate::store::{Change, CommitError, ForgetError, JournalFilter, Note, Store};
+use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, Store};
 use crate::wording;
 
 /// Everything that can be asked of the store and the team's acts on it.
@@ -166,6 +166,11 @@ impl Failure {
     /// Nothing there (exit 3).
     pub fn nothing(error: impl Into<String>) -> Self {
         Self { code: 3, error: error.into(), hint: Some("`oyez queue --all` lists every item".into()) }
+    }
+
+    /// Whoever asked has seen enough (`oyez log | head`): the end of the work, not worth words, exit 0.
+    pub fn unread() -> Self {
+        Self { code: 0, error: String::new(), hint: None }
     }
 }
 
@@ -533,7 +538,10 @@ impl Desk {
     fn export(&self, sink: Sink<'_>) -> Result<(), Failure> {
         // A line goes as the text it is: its digest is over the bytes.
         let lines = Lines { sink, rest: Vec::new() };
-        self.store.export(lines).map_err(|error| Failure::failed(format!("the export is not complete: {error}"), None))
+        self.store.export(lines).map_err(|error| match error {
+            ExportError::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Failure::unread(),
+            error => Failure::failed(format!("the export is not complete: {error}"), None),
+        })
     }
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
@@ -743,7 +751,10 @@ fn needs_service(item: &Item) -> bool {
 }
 
 fn emit(sink: Sink<'_>, document: Value) -> Result<(), Failure> {
-    sink(document).map_err(|error| Failure::failed(format!("the answer could not be written: {error}"), None))
+    sink(document).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::unread(),
+        _ => Failure::failed(format!("the answer could not be written: {error}"), None),
+    })
 }
 
 /// The object of `oyez queue --json`.

@@ -1,5 +1,8 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
+mod command_line;
 mod docs;
+mod kill;
+mod program;
 mod purity;
 mod story;
 mod world;
