@@ -3,6 +3,8 @@
 //!
 //! An act only records and decides. What needs the network is done by the service on its own beat.
 mod join;
+mod object;
+mod select;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,9 @@ use crate::plan::{self, Plan};
 use crate::render::Templates;
 use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, Store};
 use crate::wording;
+
+pub use object::{found_object, post_object, queue_object};
+use object::{item_object, posts_object};
 
 /// Everything that can be asked of the store and the team's acts on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -193,6 +198,8 @@ pub struct Desk {
     wake: Option<Arc<tokio::sync::Notify>>,
 }
 
+/// Where the deliverer leaves word that the clock is not believed, in the store's small values.
+pub(crate) const DISTRUST: &str = "distrust";
 /// How often an act is tried again when somebody else changed the item in between.
 const CONFLICT_TRIES: usize = 20;
 /// Items one call may name: a slip of the finger must not veto a conference's archive.
@@ -247,7 +254,41 @@ impl Desk {
         for item in &items {
             emit(sink, self.document(item, &plan)?)?;
         }
+        for trouble in self.troubles()? {
+            emit(sink, trouble)?;
+        }
         Ok(())
+    }
+
+    /// What keeps things from being heard or said that is no item's own matter: `{"trouble": …}`. The command line shows
+    /// them under the queue; in its JSON every line is an item.
+    fn troubles(&self) -> Result<Vec<Value>, Failure> {
+        let mut troubles = Vec::new();
+        if let Some(why) = self.store.meta(DISTRUST)?.and_then(|why| why.as_str().map(str::to_owned)) {
+            troubles.push(json!({"trouble": format!("nothing leaves: {why}")}));
+        }
+        for source in self.config.sources.iter().filter(|source| source.enabled) {
+            let record = self.store.source(&source.name)?;
+            let name = &source.name;
+            if let Some(why) = &record.stopped {
+                troubles.push(json!({"trouble": format!("source {name} is not asked any more: {why}")}));
+            } else if let Some(why) = &record.last_error {
+                troubles
+                    .push(json!({"trouble": format!("source {name} is failing: {why}"), "since": record.last_success}));
+            }
+            if let Some(gap) = &record.gap {
+                troubles.push(json!({"trouble": format!("source {name}: {gap}")}));
+            }
+        }
+        for account in self.config.accounts.iter().filter(|account| account.enabled) {
+            if let Some(locked) = self.store.account(&account.name)?.locked {
+                troubles.push(json!({
+                    "trouble": format!("account {} is stopped: {}", account.name, locked.reason),
+                    "since": locked.at,
+                }));
+            }
+        }
+        Ok(troubles)
     }
 
     fn show(&self, item: &str, sink: Sink<'_>) -> Result<(), Failure> {
@@ -584,84 +625,6 @@ impl Desk {
             },
         })
     }
-
-    fn must(&self, number: Number) -> Result<Item, Failure> {
-        self.store.item(number)?.ok_or_else(|| missing(number))
-    }
-
-    fn one(&self, selector: &str) -> Result<Number, Failure> {
-        let numbers = self.several(&[selector.to_owned()])?;
-        match numbers.as_slice() {
-            [number] => Ok(*number),
-            _ => {
-                Err(Failure::usage("name one item", Some("a number such as `42`, or the address of the topic".into())))
-            }
-        }
-    }
-
-    /// Numbers, lists, ranges and addresses to numbers, in order, without repeats. A range passes over numbers that do
-    /// not exist, a number named by itself must.
-    fn several(&self, selectors: &[String]) -> Result<Vec<Number>, Failure> {
-        let mut numbers = Vec::new();
-        for selector in selectors {
-            if selector.contains("://") {
-                numbers.push(self.by_address(selector)?);
-                continue;
-            }
-            for part in selector.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                let number = |text: &str| text.trim().trim_start_matches('#').parse::<Number>();
-                let bad = || {
-                    Failure::usage(
-                        format!("`{part}` names no item"),
-                        Some("write a number, a list `42,50`, a range `50-61`, or the address of the topic".into()),
-                    )
-                };
-                match part.split_once('-') {
-                    Some((from, to)) => {
-                        let from = number(from).map_err(|_| bad())?;
-                        let to = number(to).map_err(|_| bad())?;
-                        if to < from {
-                            return Err(bad());
-                        }
-                        if to - from >= MOST_ITEMS as u64 {
-                            return Err(Failure::usage(format!("a range of more than {MOST_ITEMS} items"), None));
-                        }
-                        let before = numbers.len();
-                        for number in from..=to {
-                            if self.store.item(number)?.is_some() {
-                                numbers.push(number);
-                            }
-                        }
-                        if numbers.len() == before {
-                            return Err(Failure::nothing(format!("there is no item from {from} to {to}")));
-                        }
-                    }
-                    None => {
-                        let number = number(part).map_err(|_| bad())?;
-                        self.must(number)?;
-                        numbers.push(number);
-                    }
-                }
-            }
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        numbers.retain(|number| seen.insert(*number));
-        if numbers.is_empty() {
-            return Err(Failure::usage("no item was named", None));
-        }
-        Ok(numbers)
-    }
-
-    fn by_address(&self, address: &str) -> Result<Number, Failure> {
-        let url: Url =
-            address.parse().map_err(|error| Failure::usage(format!("`{address}` is not an address: {error}"), None))?;
-        for key in crate::link::identity_keys(&url) {
-            if let Some(number) = self.store.by_key(&key)? {
-                return Ok(number);
-            }
-        }
-        Err(Failure::nothing(format!("no item came from `{address}`")))
-    }
 }
 
 /// A team's act made ready for the item's life.
@@ -754,93 +717,5 @@ fn emit(sink: Sink<'_>, document: Value) -> Result<(), Failure> {
     sink(document).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::unread(),
         _ => Failure::failed(format!("the answer could not be written: {error}"), None),
-    })
-}
-
-/// The object of `oyez queue --json`.
-pub fn queue_object(item: &Item, plan: &Plan) -> Value {
-    let found = item.found();
-    json!({
-        "number": item.number,
-        "kind": item.kind,
-        "title": found.title,
-        "url": found.url,
-        "state": item.state().name(),
-        "of": match &item.phase { crate::item::Phase::Duplicate { of } => Some(*of), _ => None },
-        "window_end": item.window_end,
-        "until": plan.until(item),
-        "needs_approval": item.needs_approval(),
-        "attention": item.attention(),
-        "alarms": item.alarms,
-        "seen_by": item.seen_by,
-        "origins": item.origins.iter().map(|origin| origin.source.as_str()).collect::<Vec<_>>(),
-        "deliveries": item.deliveries.iter().map(|(account, delivery)| {
-            let url = match &delivery.progress {
-                Progress::Sent { url, .. } | Progress::Retracting { url, .. } => url.clone(),
-                Progress::Queued | Progress::Sending { .. } | Progress::Waiting { .. } | Progress::Unsure { .. }
-                | Progress::Failed { .. } | Progress::Cancelled | Progress::Retracted { .. } => None,
-            };
-            json!({
-                "account": account,
-                "state": delivery.progress.name(),
-                "not_before": plan.slot(item.number, account).or(delivery.not_before),
-                "attempts": delivery.attempts,
-                "url": url,
-                "error": delivery.error,
-            })
-        }).collect::<Vec<_>>(),
-    })
-}
-
-/// The `item` of `oyez preview --json` and `oyez show --json`.
-pub fn item_object(item: &Item) -> Value {
-    found_object(item.found(), &item.kind)
-}
-
-/// The `item` of a reading.
-pub fn found_object(found: &crate::item::Found, kind: &str) -> Value {
-    json!({
-        "kind": kind,
-        "source_key": found.key,
-        "title": found.title,
-        "url": found.url,
-        "author": found.author.as_ref().map(|author| author.name.as_str()),
-        "published": found.published,
-        "text": found.text,
-        "images": found.images,
-        "tags": found.tags,
-        "links": found.links,
-        "category": found.category,
-        "event": found.event,
-        "persons": found.persons,
-        "language": found.language,
-    })
-}
-
-fn posts_object(item: &Item, config: &Config) -> Vec<Value> {
-    item.posts
-        .iter()
-        .map(|(account, post)| {
-            let platform = config.accounts.iter().find(|a| &a.name == account).map(|a| a.platform());
-            post_object(account, platform, post)
-        })
-        .collect()
-}
-
-/// One of `posts` of `oyez preview --json`.
-pub fn post_object(account: &str, platform: Option<&str>, post: &crate::item::Post) -> Value {
-    json!({
-        "account": account,
-        "platform": platform,
-        "text": post.text,
-        "length": post.length,
-        "limit": post.limit,
-        "fits": post.length <= post.limit,
-        "language": post.language,
-        "media": post.media,
-        "card": Value::Null,
-        "warnings": post.warnings,
-        "edited_by": post.edited_by,
-        "outdated_edit": post.outdated_edit,
     })
 }

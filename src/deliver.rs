@@ -750,6 +750,7 @@ impl Deliverer {
                 Some(why) => tracing::error!("nothing leaves: {why}"),
                 None => tracing::warn!("the clock is believed again"),
             }
+            self.store.set_meta(crate::acts::DISTRUST, &json!(verdict))?;
             before.clone_from(&verdict);
         }
         Ok(verdict)

@@ -24,6 +24,8 @@ pub(crate) struct Shown {
     view: View,
     zone: TimeZone,
     count: usize,
+    /// What goes under the queue: it is about no item.
+    troubles: Vec<String>,
 }
 
 impl View {
@@ -33,12 +35,19 @@ impl View {
 
     /// With times in this zone.
     pub(crate) fn within(self, zone: TimeZone) -> Shown {
-        Shown { view: self, zone, count: 0 }
+        Shown { view: self, zone, count: 0, troubles: Vec::new() }
     }
 }
 
 impl Shown {
     pub(crate) fn document(&mut self, out: &mut Out, document: Value) -> std::io::Result<()> {
+        if let Some(trouble) = document["trouble"].as_str() {
+            // In JSON every line of a queue is an item; programs ask the journal.
+            if !out.json {
+                self.troubles.push(trouble.to_owned());
+            }
+            return Ok(());
+        }
         self.count += 1;
         if out.json {
             return out.line(document);
@@ -65,6 +74,10 @@ impl Shown {
                 View::Log => out.line("the journal is empty")?,
                 View::Show | View::Acted { .. } | View::Verified | View::Backup => {}
             }
+        }
+        for trouble in &self.troubles {
+            let line = paint(out.color, RED, &format!("! {trouble}"));
+            out.line(line)?;
         }
         Ok(())
     }
