@@ -389,6 +389,7 @@ impl Poller {
         let mut sightings: Vec<Sighting> = pending.into_iter().filter(|s| !shown.contains(&s.key)).collect();
         sightings.append(&mut polled.sightings);
 
+        let spoken: BTreeSet<String> = sightings.iter().map(|sighting| sighting.contact.clone()).collect();
         let mut first_contacts = BTreeSet::new();
         // A sighting's own contact as well: whatever a source forgets to list, its past stays quiet.
         for contact in polled.contacts.iter().chain(sightings.iter().map(|sighting| &sighting.contact)) {
@@ -431,13 +432,24 @@ impl Poller {
                 Some(published) => published >= now - watched.config.backfill && !watched.config.backfill.is_zero(),
                 None => false,
             };
+            // A place that showed nothing at first contact may only have been out of order: what is older than the contact
+            // itself is its past, not news.
+            let past = record.began_empty.contains(&sighting.contact)
+                && match self.store.contacted(&sighting.contact)? {
+                    Some(at) => sighting.published.is_some_and(|published| published < at),
+                    None => false,
+                };
             let old_notice = sighting.pinned && sighting.published.is_some_and(|p| p < now - OLD_PINNED);
-            if (first && !young) || old_notice {
+            if ((first || past) && !young) || old_notice {
                 quiet.push(sighting);
             } else {
                 fresh.push(sighting);
             }
         }
+
+        record.began_empty.retain(|contact| !spoken.contains(contact));
+        let silent = first_contacts.iter().filter(|contact| !spoken.contains(*contact) && !whole.contains(contact));
+        record.began_empty.extend(silent.cloned());
 
         // First contact is one transaction with the contacts themselves: a crash between the two would announce the past.
         let mut known: Vec<Item> = Vec::new();
