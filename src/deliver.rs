@@ -170,8 +170,27 @@ impl Deliverer {
                 next = earlier(next, at);
             }
         }
+        // What the answers of this beat left waiting is due again by itself, not with whatever happens next.
         let items = self.store.active()?;
-        let plan = plan::of(&items, &self.store, &self.config, self.clock.now())?;
+        let now = self.clock.now();
+        let plan = plan::of(&items, &self.store, &self.config, now)?;
+        for item in &items {
+            for account in item.deliveries.keys() {
+                match self.step(item, account, plan.slot(item.number, account), now)? {
+                    Step::Wait { until } => next = earlier(next, until),
+                    Step::ReadBack => next = earlier(next, now),
+                    Step::Nothing
+                    | Step::RereadThenSend
+                    | Step::RepeatSameKey
+                    | Step::Retract { .. }
+                    | Step::Amend { .. }
+                    | Step::AskPerson { .. }
+                    | Step::GiveUp
+                    | Step::Expire
+                    | Step::Stale { .. } => {}
+                }
+            }
+        }
         for at in [plan.next(), next].into_iter().flatten() {
             tally.next = Some(earlier(tally.next, at).unwrap_or(at));
         }
