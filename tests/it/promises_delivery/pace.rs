@@ -127,7 +127,7 @@ async fn example_a_forty_talks_drip() {
 
 #[tokio::test]
 async fn example_a_two_talks_a_day() {
-    let world = forty_talks("spacing = \"6h\"\nat-most = \"2/1d\"", 5).await;
+    let world = forty_talks("spacing = \"6h\"\nat-most = \"2/1d\"", 2).await;
     let times = times(&world.mastodon);
     assert_eq!(times[..4], ["Mon 10-26 14:30", "Mon 10-26 20:30", "Tue 10-27 08:00", "Tue 10-27 14:00"]);
 }
