@@ -412,7 +412,7 @@ impl Model {
                 let Op::Snooze(minutes) = op else { unreachable!() };
                 if self.any("q") {
                     self.snoozed = self.snoozed.max(clock + minutes);
-                    for row in self.rows.iter_mut().filter(|row| row.letter == 'q') {
+                    for row in self.rows.iter_mut().filter(|row| !"sfcx".contains(row.letter)) {
                         row.now = false;
                     }
                 }

@@ -3,6 +3,7 @@ mod command_line;
 mod docs;
 mod kill;
 mod program;
+mod promises_delivery;
 mod purity;
 mod story;
 mod world;
