@@ -1,3 +1,5 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
+mod corpus;
+mod real_input;
 mod story;
 mod world;
