@@ -26,20 +26,32 @@ use view::View;
 /// Parses, does it, prints the error chain. Exit codes: 0 done, 1 it failed, 2 the call or the configuration is wrong,
 /// 3 nothing there.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no errors; people get the parser's own words, programs get them as JSON.
+        Err(error) if !error.use_stderr() || !std::env::args_os().any(|word| word == "--json") => error.exit(),
+        Err(error) => return report(true, &misused(&error)),
+    };
     init_logging(&cli);
     let mut out = Out::new(cli.json);
     match run(&cli, &mut out) {
         Ok(()) => match out.finish() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report(&cli, &stdout_failure(&error)),
+            Err(error) => report(cli.json, &stdout_failure(&error)),
         },
         Err(error) => {
             // What was printed before the failure belongs before it.
             let _ = out.finish();
-            report(&cli, &as_failure(error))
+            report(cli.json, &as_failure(error))
         }
     }
+}
+
+/// A call that the parser refused.
+fn misused(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let said = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("the call is wrong");
+    Failure::usage(said.strip_prefix("error: ").unwrap_or(said), Some("`oyez --help` shows how it is called".into()))
 }
 
 fn as_failure(error: anyhow::Error) -> Failure {
@@ -66,11 +78,11 @@ fn stdout_failure(error: &std::io::Error) -> Failure {
 }
 
 #[expect(clippy::print_stderr, reason = "errors go to stderr, and this is where they are printed")]
-fn report(cli: &Cli, failure: &Failure) -> ExitCode {
+fn report(json: bool, failure: &Failure) -> ExitCode {
     if failure.error.is_empty() {
         return ExitCode::from(failure.code);
     }
-    if cli.json {
+    if json {
         eprintln!("{}", json!({"error": failure.error, "hint": failure.hint}));
     } else {
         let red = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
@@ -180,6 +192,14 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
                 None => TeamAct::ResolveNotSent { account },
             };
             act(cli, out, std::slice::from_ref(item), resolve, &why.reason)
+        }
+        Command::Join { item, other, why } => {
+            let request = Request::Join { item: item.clone(), other: other.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "join" })
+        }
+        Command::Split { item, why } => {
+            let request = Request::Split { item: item.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "split" })
         }
         Command::Forget { items, reason } => {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
@@ -295,9 +315,11 @@ fn dispatch(
     if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
         return answer.map_err(Into::into);
     }
-    if !Store::exists(&config.service.state)
-        && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export)
-    {
+    if !Store::exists(&config.service.state) && matches!(request, Request::Queue { .. } | Request::Log { item: None }) {
+        // Nothing was ever seen. Looking makes no store, which might belong to another user than the service's.
+        return Ok(());
+    }
+    if !Store::exists(&config.service.state) {
         return Err(Failure {
             code: 3,
             error: format!("there is no store in `{}` yet", config.service.state.display()),
@@ -305,7 +327,36 @@ fn dispatch(
         }
         .into());
     }
-    let store = open_store(config)?;
+    let store = match Store::open(&config.service.state) {
+        // A service that is just starting or ending, or a round of `run --once`: it answers on its socket in a moment.
+        Err(crate::store::OpenError::InUse) => {
+            for _ in 0..SOCKET_TRIES {
+                std::thread::sleep(SOCKET_PAUSE);
+                if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
+                    return answer.map_err(Into::into);
+                }
+                if let Ok(store) = Store::open(&config.service.state) {
+                    return on_store(config, store, request, sink);
+                }
+            }
+            open_store(config)?
+        }
+        Ok(store) => store,
+        Err(_) => open_store(config)?,
+    };
+    on_store(config, store, request, sink)
+}
+
+/// How often, and how far apart, a service that has the store but does not answer yet is asked again.
+const SOCKET_TRIES: u32 = 10;
+const SOCKET_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+
+fn on_store(
+    config: &Arc<Config>,
+    store: Store,
+    request: &Request,
+    sink: &mut dyn FnMut(Value) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
     let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)

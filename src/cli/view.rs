@@ -81,6 +81,7 @@ impl Shown {
             () if item["needs_approval"] == true && matches!(state.as_str(), "settling" | "held" | "publishing") => {
                 "needs approval".to_owned()
             }
+            () if item["of"].is_u64() => format!("is #{}", item["of"]),
             () => self.time(&item["until"]),
         };
         let color = match state.as_str() {
@@ -198,7 +199,10 @@ impl Shown {
             "{} {}: {}{}  {}",
             paint(out.color, BOLD, &format!("#{}", item["number"])),
             done,
-            string(&item["state"]),
+            match item["of"].as_u64() {
+                Some(of) => format!("duplicate of #{of}"),
+                None => string(&item["state"]),
+            },
             until,
             cut(&string(&item["title"]), 60)
         ))?;

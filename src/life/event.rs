@@ -24,7 +24,7 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         }
         Event::GoneAt { origin, why } => gone(&mut work, origin, why, rules)?,
         Event::BackAt { origin, found } => back(&mut work, origin, *found)?,
-        Event::AlsoAt { at, origin } => also_at(&mut work, at, *origin),
+        Event::AlsoAt { at, origin, verdict } => also_at(&mut work, at, *origin, verdict),
         Event::Reachable => {
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;
@@ -112,15 +112,15 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
             lapse(work);
             follow_up(work);
             reword(work, change.posts);
+            // 3.1 and 3.2 hold for an item that is on the desk already as well (worked example C): an edit soon after it
+            // settled starts the window anew, a late one is what `settle-at-most` and grace are for.
+            let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
+            let settled = work.item.settled.map_or(settled, |before| before.max(settled));
+            work.item.settled = Some(settled);
+            work.grow_window(later(settled, rules.hold.window));
+            work.grace(rules);
             if work.item.phase == Phase::Settling {
-                let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
-                let settled = work.item.settled.map_or(settled, |before| before.max(settled));
-                work.item.settled = Some(settled);
-                work.grow_window(later(settled, rules.hold.window));
-                work.grace(rules);
                 work.item.first_window_end = work.item.window_end;
-            } else {
-                work.grace(rules);
             }
         }
         State::Done => {
@@ -229,6 +229,20 @@ pub(super) fn follow_up(work: &mut Work<'_>) {
 
 /// Puts the new posts in the place of those that may still leave. A team's edit stays, and asks.
 fn reword(work: &mut Work<'_>, posts: BTreeMap<String, Post>) {
+    // A text for which there is no new one (its account is switched off, or nothing could be worded, or a team's edit
+    // made while it settles) is about the item as it was: it must not leave by itself.
+    let left_behind = accounts(&work.item, |progress| match progress {
+        Progress::Queued
+        | Progress::Cancelled
+        | Progress::Failed { .. }
+        | Progress::Sending { .. }
+        | Progress::Unsure { .. }
+        | Progress::Waiting { .. } => true,
+        Progress::Sent { .. } | Progress::Retracting { .. } | Progress::Retracted { .. } => false,
+    });
+    for account in left_behind.iter().filter(|account| !posts.contains_key(*account)) {
+        outdate(work, account);
+    }
     for (account, post) in posts {
         let Some(delivery) = work.item.deliveries.get(&account) else { continue };
         let old = work.item.posts.get(&account);
@@ -296,14 +310,34 @@ fn gone(work: &mut Work<'_>, origin: usize, why: String, rules: &Rules<'_>) -> R
     Ok(())
 }
 
-/// One thing, one post: another place joins, and decides nothing by it.
-fn also_at(work: &mut Work<'_>, at: usize, origin: Origin) {
+/// One thing, one post: another place joins. It makes nothing due, but what the policy refuses there is refused here.
+fn also_at(work: &mut Work<'_>, at: usize, origin: Origin, verdict: Verdict) {
     if work.item.origins.iter().any(|known| known.source == origin.source && known.found.key == origin.found.key) {
         return;
     }
     work.note("joined", None, format!("also at {}", origin.source));
     let at = at.min(work.item.origins.len());
     work.item.origins.insert(at, origin);
+    match work.item.state() {
+        State::Settling | State::Held | State::Publishing if verdict.verdict > work.item.verdict.verdict => {
+            if verdict.verdict == VerdictKind::Ignore {
+                ignore(work, verdict);
+            } else {
+                adopt(work, verdict);
+                lapse(work);
+            }
+        }
+        State::Settling
+        | State::Held
+        | State::Publishing
+        | State::Known
+        | State::Done
+        | State::Vetoed
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {}
+    }
 }
 
 fn back(work: &mut Work<'_>, origin: usize, found: Found) -> Result<(), Refused> {
