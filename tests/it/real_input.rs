@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oyez::clock::SystemClock;
+use oyez::clock::{Clock, SystemClock};
 use oyez::count;
 use oyez::pretend::forum::{Forum, Topic, Writer};
 use oyez::pretend::mastodon::{Flavour, Mastodon, TOKEN};
@@ -148,10 +148,12 @@ hashtags = ["NixOS"]
         let list = "/c/bug/1/l/latest.json";
         let empty = r#"{"users":[],"topic_list":{"per_page":30,"topics":[]}}"#;
         self.forum.serve(list, empty, JSON);
-        self.forum.serve(&format!("{list}?order=created"), self.capture("discourse-list/core-c-bug-l-latest.json"), JSON);
-        let category = |id: u64, slug: &str, parent: Option<u64>| {
-            json!({"id": id, "slug": slug, "name": slug, "parent_category_id": parent, "topic_url": null})
-        };
+        self.forum.serve(
+            &format!("{list}?order=created"),
+            self.capture("discourse-list/core-c-bug-l-latest.json"),
+            JSON,
+        );
+        let category = |id: u64, slug: &str, parent: Option<u64>| json!({"id": id, "slug": slug, "name": slug, "parent_category_id": parent, "topic_url": null});
         let categories = [category(1, "bug", None)]
             .into_iter()
             .chain(TOPICS[1..].iter().map(|(_, _, id)| category(*id, &format!("c{id}"), Some(1))));
@@ -333,7 +335,9 @@ fn amiss(text: &str) -> Vec<String> {
     if urls.len() != 1 {
         all.push(format!("{} links", urls.len()));
     }
-    if !text.ends_with("#NixOS") || text.matches('#').count() > 1 + link.matches('#').count() + text.matches("C#").count() {
+    if !text.ends_with("#NixOS")
+        || text.matches('#').count() > 1 + link.matches('#').count() + text.matches("C#").count()
+    {
         all.push("hashtags are not at the end".into());
     }
     let paragraphs: Vec<&str> = text.split("\n\n").collect();
@@ -342,7 +346,9 @@ fn amiss(text: &str) -> Vec<String> {
         all.push("the title twice".into());
     }
     let lower = text.to_lowercase();
-    for words in ["read more", "read full topic", "click here", "hello everyone", "hi all", "subscribe", "tl;dr", "](", "**"] {
+    for words in
+        ["read more", "read full topic", "click here", "hello everyone", "hi all", "subscribe", "tl;dr", "](", "**"]
+    {
         if lower.contains(words) {
             all.push(format!("`{words}`"));
         }
@@ -373,6 +379,18 @@ fn facts(text: &str) -> String {
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
+/// A source that waits for its turn at a host must not wait for the next round: a timer may call only once an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_round_asks_every_source_of_a_host() {
+    let world = Loopback::start(PathBuf::new()).await;
+    world.forum.serve("/site.json", r#"{"categories":[{"id":1,"slug":"bug","name":"bug"}]}"#, JSON);
+    let list = r#"{"users":[],"topic_list":{"per_page":30,"topics":[]}}"#;
+    world.forum.serve("/c/bug/1/l/latest.json", list, JSON);
+    world.conferences.add_conference("elsewhere");
+    let met = world.round(&["--all"]).await;
+    assert_eq!(met["polled"], 5, "{met}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn captured_forums_and_channels_become_a_timeline() {
     let Some(corpus) = corpus::sources() else { return };
@@ -381,18 +399,16 @@ async fn captured_forums_and_channels_become_a_timeline() {
     let met = world.round(&["--all"]).await;
     assert_eq!((met["seen"].as_u64(), world.mastodon.posts().len()), (Some(0), 0), "first contact is quiet: {met}");
 
-    let appeared = Timestamp::now();
+    let appeared = SystemClock::new().now();
     world.appear();
     let heard = world.round(&["--all"]).await;
     assert!(heard["seen"].as_u64() > Some(40), "{heard}");
-    assert!(world.mastodon.posts().is_empty(), "nothing leaves before its window");
     // What was published long before it was first seen asks, so somebody says yes; the notices of today ask nobody.
     let queue = world.oyez(&["queue"]).await;
-    let asking = queue.iter().filter(|item| item["needs_approval"] == true);
-    let asking: Vec<String> = asking.map(|item| item["number"].to_string()).collect();
-    let silent: Vec<&str> =
-        queue.iter().filter(|item| item["needs_approval"] != true).filter_map(|item| item["title"].as_str()).collect();
-    assert_eq!(silent.len(), SECURITY.len(), "{silent:?}");
+    let asking: Vec<&Value> = queue.iter().filter(|item| item["needs_approval"] == true).collect();
+    assert_eq!(heard["seen"], asking.len() + SECURITY.len(), "{heard}");
+    assert!(!asking.iter().any(|item| item["kind"] == "security"), "{asking:?}");
+    let asking: Vec<String> = asking.iter().map(|item| item["number"].to_string()).collect();
     let numbers: Vec<&str> = asking.iter().map(String::as_str).collect();
     world.oyez(&[&["approve", "--reason", "read and liked"], numbers.as_slice()].concat()).await;
     for _ in 0..60 {
@@ -408,22 +424,28 @@ async fn captured_forums_and_channels_become_a_timeline() {
 
     let posts = world.mastodon.posts();
     assert_eq!(posts.len(), world.mastodon.created().len(), "none was taken back");
-    let early: Vec<_> = posts.iter().filter(|post| post.created_at.duration_since(appeared) < WINDOW.try_into().unwrap()).collect();
+    let early: Vec<_> =
+        posts.iter().filter(|post| post.created_at.duration_since(appeared) < WINDOW.try_into().unwrap()).collect();
     assert!(early.is_empty(), "{early:?}");
     let mut timeline: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
     let mut faults = Vec::new();
     for post in &posts {
-        let text = post.text.replace(world.forum.base().as_str(), "https://forum.example/");
+        let text = post.text.replace(world.forum.base().as_str(), "https://forum.example.org/");
         faults.extend(amiss(&text));
         let urls = count::urls(&text);
         let link = urls.last().map(|url| text[url.clone()].to_owned()).unwrap_or_default();
         let number = link.rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
-        let section = if link.starts_with("https://forum.example/") {
+        let section = if link.starts_with("https://forum.example.org/") {
             if TOPICS.iter().any(|(_, id, _)| Some(*id) == number) { "captured" } else { "forum" }
         } else {
             "talks"
         };
         timeline.entry(section).or_default().push((link, text));
+    }
+    // For reading all of it: the snapshot holds only what may be published.
+    if let Some(report) = std::env::var_os("OYEZ_TIMELINE") {
+        let all: Vec<String> = timeline.values().flatten().map(|(_, text)| text.clone()).collect();
+        std::fs::write(report, all.join("\n――――――\n")).unwrap();
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     timeline.values_mut().for_each(|posts| posts.sort());
@@ -445,9 +467,4 @@ async fn captured_forums_and_channels_become_a_timeline() {
         "Excerpts of announcements on nixos.org: NixOS contributors, CC-BY-SA-4.0. Of talks and videos, facts only.",
     );
     settings.bind(|| insta::assert_snapshot!("timeline", shown));
-    let report = std::env::var_os("OYEZ_TIMELINE");
-    if let Some(report) = report {
-        let all: Vec<String> = timeline.values().flatten().map(|(_, text)| text.clone()).collect();
-        std::fs::write(report, all.join("\n――――――\n")).unwrap();
-    }
 }
