@@ -151,7 +151,16 @@ fn plain_name(name: &str) -> String {
     let bare = bare.strip_prefix("/u/").unwrap_or(bare);
     let is_nobody = matches!(
         bare.to_lowercase().as_str(),
-        "admin" | "administrator" | "system" | "webmaster" | "editor" | "root" | "user" | "anonymous" | "unknown" | "noreply"
+        "admin"
+            | "administrator"
+            | "system"
+            | "webmaster"
+            | "editor"
+            | "root"
+            | "user"
+            | "anonymous"
+            | "unknown"
+            | "noreply"
     );
     if is_nobody { String::new() } else { bare.to_owned() }
 }

@@ -29,13 +29,23 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
     let mut loose: Option<String> = None;
     let text = &text[..(0..=text.len().min(MAX_BYTES)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)];
     // Some sources cut their texts themselves (PeerTube's lists after 250 characters, inside a word).
-    let cut_word = text.split_whitespace().next_back().filter(|word| word.ends_with(['…', ']']) || word.ends_with("..."));
+    let cut_word =
+        text.split_whitespace().next_back().filter(|word| word.ends_with(['…', ']']) || word.ends_with("..."));
     let cut_word = cut_word.filter(|word| word.trim_end_matches(']').ends_with(['…', '.']));
     'text: for paragraph in text.split("\n\n") {
         for run in runs(paragraph) {
-            let is_aside = run.starts_with("- ") || run.starts_with("> ") || run.starts_with("(poll)");
             let prose = without_greeting(&without_links(&run, links));
             let pieces = split(&prose);
+            // "Am I affected?" on a line of its own is a heading.
+            let asks = pieces.len() == 1 && run == paragraph.trim() && prose.ends_with(['?', '？']);
+            let is_aside = run.starts_with("- ")
+                || run.starts_with("> ")
+                || run.starts_with("(poll)")
+                || asks && prose.graphemes(true).count() <= HEADING;
+            // What stands around an advertisement belongs to it: "Want to travel? Use my code."
+            if sells(&prose) {
+                continue;
+            }
             let ends = pieces.last().is_some_and(|last| is_whole(last)) || prose_length(&prose) > HEADING;
             if is_aside || !ends || prose.is_empty() {
                 let is_candidate =
@@ -67,11 +77,18 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
                     break 'text;
                 }
                 // "I'm Ida, the release manager" is no news, and odd in the mouth of a project's account.
+                let mut piece = piece;
                 if taken.is_empty() && introduces_author(&piece) {
-                    loose.get_or_insert_with(|| harmless::line(&piece));
-                    continue;
+                    let Some(news) = after_introduction(&piece) else {
+                        loose.get_or_insert_with(|| harmless::line(&piece));
+                        continue;
+                    };
+                    piece = news;
                 }
-                if piece.ends_with(':') || piece.ends_with('：') || introduces_example(&piece) || !link::find(&piece).is_empty()
+                if piece.ends_with(':')
+                    || piece.ends_with('：')
+                    || introduces_example(&piece)
+                    || !link::find(&piece).is_empty()
                 {
                     if taken.is_empty() {
                         continue;
@@ -247,7 +264,10 @@ fn greeting(text: &str) -> Option<usize> {
 
 fn is_greeting(text: &str) -> bool {
     let lower = text.to_lowercase();
-    let wish = lower.strip_prefix("i hope ").or_else(|| lower.strip_prefix("we hope ")).or_else(|| lower.strip_prefix("hope "));
+    let wish = lower
+        .strip_prefix("i hope ")
+        .or_else(|| lower.strip_prefix("we hope "))
+        .or_else(|| lower.strip_prefix("hope "));
     wish.is_some_and(|wish| {
         ["you are", "you're", "everyone is", "everybody is", "this finds you", "you all are", "all is well"]
             .iter()
@@ -317,7 +337,20 @@ fn introduces_author(sentence: &str) -> bool {
             halves.next().is_some_and(|second| second.starts_with(char::is_uppercase))
         })
     });
-    one.or(many).is_some_and(|name| name.starts_with(char::is_uppercase))
+    let is_nickname = one.and_then(|name| name.split_once(", ")).is_some_and(|(name, office)| {
+        !name.contains(' ') && ["one of ", "the ", "a ", "an ", "your "].iter().any(|start| office.starts_with(start))
+    });
+    is_nickname || one.or(many).is_some_and(|name| name.starts_with(char::is_uppercase))
+}
+
+/// "We are Ida and Rok, the release managers, and we are proud to announce…" without its first half.
+fn after_introduction(sentence: &str) -> Option<String> {
+    let (at, skipped) = [" and we are ", " and we're ", " and we’re ", " and I am ", " and I'm ", " and I’m "]
+        .iter()
+        .find_map(|joint| sentence.find(joint).map(|at| (at, " and ".len())))?;
+    let mut news = sentence[at + skipped..].chars();
+    let first = news.next()?;
+    Some(first.to_uppercase().chain(news).collect())
 }
 
 /// "…some actions, e.g." with the list below it.
@@ -326,16 +359,14 @@ fn introduces_example(sentence: &str) -> bool {
     matches!(last.trim_matches(['(', '.', ',']), "e.g" | "eg" | "i.e" | "ie" | "viz" | "namely" | "z.b")
 }
 
-/// Words of those who live from clicks, and of the programs that make feeds.
+/// Words of the programs that make feeds, and of those who live from clicks.
 fn advertises(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     [
         "sponsored by",
-        "our sponsor",
-        "% off",
-        "patreon",
-        "subscribe to ",
-        "don't forget to subscribe",
+        "subscribe to our",
+        "subscribe to my",
+        "forget to subscribe",
         "appeared first on",
         "for privacy information",
         "continue reading",
@@ -348,16 +379,32 @@ fn advertises(sentence: &str) -> bool {
     .any(|words| lower.contains(words))
 }
 
+/// Is it what paid for a video?
+fn sells(prose: &str) -> bool {
+    let lower = prose.to_lowercase();
+    [
+        "sponsoring this video",
+        "sponsored this video",
+        "video was sponsored",
+        "video is sponsored",
+        "% off ",
+        "with my code",
+        "with our code",
+        "promo code",
+        "free trial",
+    ]
+    .iter()
+    .any(|words| lower.contains(words))
+}
+
 /// Without addresses in brackets: "at Latinoware (https://latinoware.org/) 2022".
 fn without_asides(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for range in link::find(text) {
         let (before, after) = (text[at..range.start].trim_end(), text[range.end..].trim_start());
-        let inside = match (before.chars().next_back(), after.chars().next()) {
-            (Some('('), Some(')')) | (Some('['), Some(']')) | (Some('<'), Some('>')) => true,
-            _ => false,
-        };
+        let brackets = (before.chars().next_back(), after.chars().next());
+        let inside = matches!(brackets, (Some('('), Some(')')) | (Some('['), Some(']')) | (Some('<'), Some('>')));
         if inside {
             out.push_str(before[..before.len() - 1].trim_end());
             at = text.len() - after.len() + 1;
@@ -423,6 +470,11 @@ mod tests {
         check("Hello everyone! 👋 We made it.", &["We made it."]);
         check("Hey everyone, we are Ida and Rok. Enjoy.", &["Enjoy."]);
         check("Hi, we're Ida Ex and Rok, the managers. It is out.", &["It is out."]);
+        check("I am idawrites, one of the managers. It is out.", &["It is out."]);
+        check(
+            "Hi, we are Ida and Rok, the managers, and we are proud to announce it.",
+            &["We are proud to announce it."],
+        );
         check("We are NixOS. We are happy and Proud.", &["We are NixOS.", "We are happy and Proud."]);
         check("Hi all!\n\nI hope everyone is doing OK. I hope it works for you.", &["I hope it works for you."]);
         check("Hey, I'm Ida, the release manager. It is out.", &["It is out."]);
@@ -435,6 +487,8 @@ mod tests {
         check("Here are the notes:\n\n- one.\n- two.\n\nThat was all.", &["That was all."]);
         check("It is out.\n\n- one.\n- two.\n\nThat was all.", &["It is out."]);
         check("> Somebody said this.\n\nI say that.", &["I say that."]);
+        check("It is out.\n\nAm I affected?\n\nYes.", &["It is out."]);
+        check("What is new?\n\nAll of it. Is it good? Yes.", &["All of it.", "Is it good?", "Yes."]);
     }
 
     #[test]
@@ -463,14 +517,17 @@ mod tests {
         let said = "This is a sentence that is long enough to stand for the whole text.";
         check(&format!("{said} And this one was cut by the so..."), &[said]);
         check(&format!("{said} And this one was cut by the so […]"), &[said]);
-        let long = "This one sentence goes on and on, since the source of it cuts its texts, and it does so inside of a wo";
+        let long =
+            "This one sentence goes on and on, since the source of it cuts its texts, and it does so inside of a wo";
         check(&format!("{long}..."), &[&format!("{}…", long.strip_suffix(" wo").unwrap())]);
         check("Here are some descriptions...", &["Here are some descriptions..."]);
     }
 
     #[test]
     fn advertisements_and_introductions_of_examples_are_passed_over() {
-        check("This video was sponsored by Somebody. It is about rockets.", &["It is about rockets."]);
+        check("Thanks! This video was sponsored by Somebody.\n\nIt is about rockets.", &["It is about rockets."]);
+        check("Want to fly? Use it with my code X.\n\nIt is about rockets.", &["It is about rockets."]);
+        check("We are looking for sponsors of the conference.", &["We are looking for sponsors of the conference."]);
         check("It is out. Read more on our blog.", &["It is out."]);
         check("It is out. It can do many things e.g.\n\n- one", &["It is out."]);
         check("The post It is out appeared first on Blog.", &[]);

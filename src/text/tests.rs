@@ -338,7 +338,10 @@ fn plain_text_keeps_paragraphs_and_finds_links() {
 
 #[test]
 fn a_rule_in_plain_text_parts_it() {
-    assert_eq!(from_plain("One.\n---\nTwo.\n=====\nThree -- four.\n--\nFive.").text, "One.\n\nTwo.\n\nThree -- four.\n--\nFive.");
+    assert_eq!(
+        from_plain("One.\n---\nTwo.\n=====\nThree -- four.\n--\nFive.").text,
+        "One.\n\nTwo.\n\nThree -- four.\n--\nFive."
+    );
 }
 
 #[test]
