@@ -1,9 +1,11 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
 mod command_line;
+mod corpus;
 mod docs;
 mod kill;
 mod program;
 mod promises_delivery;
 mod purity;
+mod real_input;
 mod story;
 mod world;

@@ -136,7 +136,8 @@ hashtags = ["NixOS"]
             every = plan.every,
             extra = plan.extra.replace("{forum}", forum.base().as_str()).replace("{mastodon}", mastodon.url().as_str()),
         );
-        let mut world = Self { clock, machine, forum, mastodon, second, _dir: dir, toml, patience: plan.patience, app: None };
+        let mut world =
+            Self { clock, machine, forum, mastodon, second, _dir: dir, toml, patience: plan.patience, app: None };
         world.start();
         // As at the start of `oyez run`; a restart knows them from the store.
         world.app().deliverer().learn_limits().await.unwrap();
