@@ -25,6 +25,7 @@ use self::outline::{Extra, Keep, Outline};
 use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 use crate::http::{Get, Http, Validators};
 use crate::item::Found;
+use crate::schedule::Moves;
 
 /// Bytes of a feed; beyond it: an error.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
@@ -32,9 +33,6 @@ pub const MAX_BYTES: usize = 5 * 1024 * 1024;
 pub const MAX_ENTRIES: usize = 10_000;
 /// What YouTube shows of a channel, whatever it has (sources.md 3.1).
 const YOUTUBE_CAP: usize = 15;
-/// So many polls in a row, over a day or more, must see the same permanent redirect before it is believed
-/// (sources.md 8.3).
-const MOVES_BELIEVED: u32 = 3;
 
 /// One entry of a feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -340,25 +338,15 @@ struct Memory {
     /// Something in it waits for its time: the document must be read again even if it is the same.
     #[serde(default)]
     waiting: bool,
-    /// A permanent redirect that is being watched, or believed.
+    /// Permanent redirects that are being watched.
     #[serde(default)]
-    moved: Option<Moved>,
+    moves: Moves,
+    /// Where they have led for long enough.
+    #[serde(default)]
+    learnt: Option<Url>,
     /// For a 304: what the last 200 asked.
     #[serde(default)]
     ttl_s: u64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Moved {
-    to: Url,
-    times: u32,
-    since: Timestamp,
-}
-
-impl Moved {
-    fn is_believed(&self, now: Timestamp) -> bool {
-        self.times >= MOVES_BELIEVED && now.duration_since(self.since) >= jiff::SignedDuration::from_hours(24)
-    }
 }
 
 /// A feed that is polled.
@@ -459,17 +447,21 @@ impl Source for Feed {
 
     async fn poll(&self, context: &PollContext<'_>) -> Result<Polled, SourceError> {
         let old: Memory = ask::recall(context.memory, self.url.as_str());
-        let believed = old.moved.as_ref().filter(|m| m.is_believed(context.now));
-        let url = believed.map_or(&self.url, |m| &m.to);
+        let url = old.learnt.as_ref().unwrap_or(&self.url);
         let validators = if old.waiting { Validators::default() } else { old.validators.clone() };
         let get = Get { validators, max_bytes: MAX_BYTES, ..Get::default() };
         let mut answer = context.http.get(url, get, context.now).await.map_err(ask::no_answer)?;
         let mut memory = old.clone();
-        if believed.is_none() {
-            memory.moved = watch_move(old.moved.clone(), answer.moved_to.clone(), &self.url, context.now);
+        if old.learnt.is_none() {
+            if matches!(answer.status, 200..=299 | 304) {
+                memory.learnt = memory.moves.saw(context.now, &self.url, answer.moved_to.as_ref());
+            }
+            if let Some(to) = &memory.learnt {
+                tracing::warn!(feed = %self.url, %to, "the feed has moved for good: its new address is asked from now on");
+            }
         } else if matches!(answer.status, 404 | 410) {
             // The new place does not hold: the configured one is asked again.
-            memory.moved = None;
+            memory.learnt = None;
             let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
             answer = context.http.get(&self.url, get, context.now).await.map_err(ask::no_answer)?;
         }
@@ -515,15 +507,6 @@ impl Source for Feed {
         let feed = self.read_answer(&answer).map_err(ask::within_the_hour)?;
         Ok(reread(&feed, found))
     }
-}
-
-/// Counts permanent redirects to one and the same place. Never from https to http.
-fn watch_move(old: Option<Moved>, to: Option<Url>, from: &Url, now: Timestamp) -> Option<Moved> {
-    let to = to.filter(|to| to.scheme() == from.scheme() || to.scheme() == "https")?;
-    Some(match old {
-        Some(moved) if moved.to == to => Moved { times: moved.times.saturating_add(1), ..moved },
-        Some(_) | None => Moved { to, times: 1, since: now },
-    })
 }
 
 /// What a feed that was read anew says about one of its things. Missing is gone only where the feed is one of those

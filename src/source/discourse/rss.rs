@@ -182,7 +182,10 @@ impl RawItem {
         // `…/t/SLUG/ID`; the host is ours, whatever the link says.
         let slug =
             link.trim_end_matches(&format!("/{id}")).rsplit_once("/t/").map(|(_, slug)| slug).unwrap_or_default();
-        let body = crate::text::from_html(without_trailers(&self.description, link), base);
+        let body = match Url::parse(link) {
+            Ok(link) => crate::text::from_discourse_rss(&self.description, base, &link),
+            Err(_) => crate::text::from_html(&self.description, base),
+        };
         let category = Some(one_line(&self.category)).filter(|c| !c.is_empty());
         Ok(RssTopic {
             id,
@@ -224,33 +227,6 @@ fn time(written: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(written.trim()).ok()
 }
 
-/// Takes "N posts - M participants" and "Read full topic" away. Both are translated, so they are known by their shape:
-/// the last paragraph holds one link, to the topic itself; the one before is all small print without a link.
-fn without_trailers<'a>(html: &'a str, link: &str) -> &'a str {
-    let mut rest = html.trim();
-    if let Some((before, last)) = last_paragraph(rest)
-        && last.matches("<a ").count() == 1
-        && !link.is_empty()
-        && last.starts_with(&format!("<a href=\"{link}"))
-    {
-        rest = before.trim_end();
-    }
-    if let Some((before, last)) = last_paragraph(rest)
-        && last.starts_with("<small>")
-        && last.ends_with("</small>")
-        && !last.contains("<a ")
-    {
-        rest = before.trim_end();
-    }
-    rest
-}
-
-/// What is before the last `<p>`, and what is in it, if the text ends with it.
-fn last_paragraph(html: &str) -> Option<(&str, &str)> {
-    let (before, last) = html.strip_suffix("</p>")?.rsplit_once("<p>")?;
-    Some((before, last))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,23 +262,6 @@ mod tests {
         assert!(RssTopic { pinned: false, ..rss.topics[2].clone() }.is_furniture(false));
         let news = RssTopic { category: Some("Other".into()), pinned: false, ..rss.topics[2].clone() };
         assert!(!news.is_furniture(false));
-    }
-
-    #[test]
-    fn the_trailers_go_by_their_shape() {
-        #[track_caller]
-        fn check(html: &str, want: &str) {
-            assert_eq!(without_trailers(html, "https://f.example/t/x/1"), want);
-        }
-        let small = "<p><small>1 Beitrag - 1 Teilnehmer</small></p>";
-        let full = "<p><a href=\"https://f.example/t/x/1\">Ganzes Thema lesen</a></p>";
-        check(&format!(" <p>Body</p>\n  {small}\n  {full}\n"), "<p>Body</p>");
-        check(&format!("<p>Body</p>{full}"), "<p>Body</p>");
-        check(
-            "<p>Body</p><p><a href=\"https://other.example/\">A link</a></p>",
-            "<p>Body</p><p><a href=\"https://other.example/\">A link</a></p>",
-        );
-        check("", "");
     }
 
     #[test]

@@ -211,7 +211,8 @@ fn fill(found: &mut Found, body: Body, entry: &Entry, base: &Url) {
 
 /// The body: the whole one where there is one, else the summary, else a video's description.
 fn body(entry: &Entry, link: &Url, base: &Url) -> Body {
-    let html = |html: &str| text::from_html(&without_trailers(bound(html), link), link);
+    // Every HTML body: what ends like Discourse's own trailers is no prose of anybody else's either.
+    let html = |html: &str| text::from_discourse_rss(bound(html), link, link);
     let content = entry.content.as_ref().and_then(|c| {
         let body = c.body.as_deref().filter(|b| !b.trim().is_empty())?;
         let kind = c.content_type.essence().to_string();
@@ -252,33 +253,6 @@ fn bound(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-/// Discourse ends each body with "3 posts - 2 participants" and "Read full topic", in the forum's language: known by
-/// their shape (sources.md 1.5).
-fn without_trailers(html: &str, link: &Url) -> String {
-    let mut rest = html.trim_end();
-    let last = |html: &str| html.ends_with("</p>").then(|| html.rfind("<p>")).flatten();
-    if let Some(at) = last(rest) {
-        let paragraph = &rest[at..];
-        let own = [link.as_str(), link.as_str().trim_end_matches('/')]
-            .iter()
-            .any(|l| paragraph.contains(&format!("href=\"{l}\"")));
-        if own
-            && paragraph.matches("<a ").count() == 1
-            && paragraph.starts_with("<p><a ")
-            && paragraph.ends_with("</a></p>")
-        {
-            rest = rest[..at].trim_end();
-            if let Some(at) = last(rest)
-                && rest[at..].starts_with("<p><small>")
-                && !rest[at..].contains("<a ")
-            {
-                rest = rest[..at].trim_end();
-            }
-        }
-    }
-    rest.to_owned()
 }
 
 fn published(entry: &Entry, extra: &Extra) -> Option<Timestamp> {
@@ -428,20 +402,5 @@ mod tests {
         check("January 22, 2026", Some("2026-01-22T00:00:00Z"));
         check("yesterday", None);
         check("", None);
-    }
-
-    #[test]
-    fn strips_the_trailers_of_a_forum_by_their_shape() {
-        #[track_caller]
-        fn check(input: &str, want: &str) {
-            let link = Url::parse("https://forum.example/t/news/7").unwrap();
-            assert_eq!(without_trailers(input, &link), want);
-        }
-        check(
-            "<p>Text</p>\n<p><small>3 Beiträge</small></p>\n<p><a href=\"https://forum.example/t/news/7\">Ganzes Thema</a></p>\n",
-            "<p>Text</p>",
-        );
-        check("<p>Text</p><p><small>fine print</small></p>", "<p>Text</p><p><small>fine print</small></p>");
-        check("<p><a href=\"https://other.example/\">x</a></p>", "<p><a href=\"https://other.example/\">x</a></p>");
     }
 }

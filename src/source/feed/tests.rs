@@ -258,24 +258,6 @@ fn promise_10_missing_is_gone_only_where_older_ones_stand() {
 }
 
 #[test]
-fn a_permanent_redirect_is_believed_after_a_day() {
-    let (from, to) = (url("http://a.example/f"), url("https://a.example/f"));
-    let mut moved = None;
-    for hour in [0, 6, 12] {
-        moved = watch_move(
-            moved,
-            Some(to.clone()),
-            &from,
-            at("2026-01-01T00:00:00Z") + jiff::SignedDuration::from_hours(hour),
-        );
-    }
-    let moved = moved.unwrap();
-    assert!(!moved.is_believed(at("2026-01-01T12:00:00Z")));
-    assert!(moved.is_believed(at("2026-01-02T00:00:00Z")));
-    assert!(watch_move(None, Some(from), &to, at("2026-01-01T00:00:00Z")).is_none(), "never from https to http");
-}
-
-#[test]
 fn promise_08_a_feed_of_any_size_is_bounded() {
     let items: String =
         (0..MAX_ENTRIES + 5).map(|n| format!("<item><title>t</title><link>/{n}</link></item>")).collect();
