@@ -341,7 +341,11 @@ impl Desk {
             TeamAct::Skip { account } => (Act::Skip { account: account.clone() }, None),
             TeamAct::Approve { now: false } => (Act::Approve, None),
             TeamAct::Approve { now: true } => (Act::ApproveNow { posts: self.all_worded(item)? }, None),
-            TeamAct::Snooze { seconds } => (Act::Snooze { until: now + Duration::from_secs(*seconds) }, None),
+            TeamAct::Snooze { seconds } => {
+                let until = now.checked_add(Duration::from_secs(*seconds));
+                let until = until.map_err(|_| Failure::usage("nobody snoozes for that long", None))?;
+                (Act::Snooze { until }, None)
+            }
             TeamAct::Edit { account, text } => {
                 let post = self.edited(item, account, text)?;
                 (Act::Edit { account: account.clone(), post }, Some(text.clone()))

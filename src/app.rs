@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
@@ -37,9 +36,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Distinct topics hinted at and not yet looked at; beyond it the next poll finds them.
 const MOST_HINTS: usize = 1024;
-
-/// The beat while nothing is due: the heartbeat that tells an outage, and forgotten corners.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What keeps a configuration from being served, beyond what its parser can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +175,7 @@ impl App {
         let templates = Arc::new(templates);
         let wake = Arc::new(Notify::new());
         let mut watched = Vec::new();
-        for config in config.sources.iter().filter(|source| source.enabled) {
+        for config in &config.sources {
             let source = source(config).map_err(|error| Problems(vec![format!("source {}: {error}", config.name)]))?;
             watched.push(Watched { config: config.clone(), source });
         }
@@ -327,9 +323,7 @@ impl App {
     }
 
     async fn poll_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::pin!(stop);
-        loop {
-            let tally = self.poller.tick(false).await?;
+        let heard = |tally: &poll::Tally| {
             if tally.seen > 0 || tally.known > 0 {
                 tracing::info!(
                     seen = tally.seen,
@@ -340,13 +334,8 @@ impl App {
                 );
                 self.wake.notify_one();
             }
-            let sleep = self.until(self.poller.next_due(), LONGEST_SLEEP);
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.hurry.notified() => {}
-                () = &mut stop => return Ok(()),
-            }
-        }
+        };
+        Ok(self.poller.watch(&self.hurry, stop, heard).await?)
     }
 
     async fn hint_loop(
@@ -389,25 +378,8 @@ impl App {
     }
 
     async fn deliver_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::pin!(stop);
         self.deliverer.learn_limits().await?;
-        loop {
-            let tally = self.deliverer.tick().await?;
-            let sleep = self.until(tally.next, LONGEST_SLEEP);
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.wake.notified() => {}
-                () = &mut stop => return Ok(()),
-            }
-        }
-    }
-
-    /// From now to `at`, at least a little (a busy loop helps nobody) and at most `longest`.
-    fn until(&self, at: Option<Timestamp>, longest: Duration) -> Duration {
-        let shortest = Duration::from_millis(50);
-        let Some(at) = at else { return longest };
-        let wait = at.duration_since(self.clock.now());
-        Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(shortest, longest)
+        Ok(self.deliverer.serve(&self.wake, stop).await?)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Settles what has settled, reads origins again, claims what is due, lets the platforms publish it, and looks into what
 //! became of lost answers. Every decision is asked of [`crate::life`], [`crate::hold`] and [`crate::outbox`].
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -17,7 +19,7 @@ use crate::item::{Item, Number, Phase, Progress};
 use crate::life::{self, Applied, Event, Patience, Rules};
 use crate::outbox::{self, Facts, Step};
 use crate::plan;
-use crate::platform::{Platform, ReadBack, SendError};
+use crate::platform::{Platform, Published, ReadBack, SendError};
 use crate::poll::Poller;
 use crate::render::Templates;
 use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
@@ -29,8 +31,14 @@ const SEND_PATIENCE: Duration = Duration::from_secs(180);
 const REACH_AGAIN: Duration = Duration::from_secs(60);
 /// A locked account is tried again after this: its token may have been renewed.
 const UNLOCK_AFTER: Duration = Duration::from_secs(15 * 60);
+/// The beat while nothing is due: the heartbeat that tells an outage, the clock, forgotten corners.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// `oyez run --once` is not away between its rounds, as long as they come at least daily.
 const ONCE_OUTAGE: Duration = Duration::from_secs(25 * 3600);
+/// Items whose origins are read at the same time; of one host only ever one.
+const READ_AT_ONCE: usize = 8;
+/// A lane in which nothing happened is looked at again after this.
+const REST: Duration = Duration::from_secs(1);
 /// How often a decision is taken again when the item changed in between.
 const CONFLICT_TRIES: usize = 20;
 
@@ -51,6 +59,23 @@ pub struct Tally {
     pub stopped: Option<String>,
 }
 
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.settled += other.settled;
+        self.sent += other.sent;
+        self.failed += other.failed;
+        self.unsure += other.unsure;
+        if let Some(at) = other.next {
+            self.next = earlier(self.next, at);
+        }
+    }
+
+    /// Did nothing go out, fail or get in doubt?
+    fn is_idle(&self) -> bool {
+        (self.sent, self.failed, self.unsure) == (0, 0, 0)
+    }
+}
+
 /// The delivering half of the service.
 pub struct Deliverer {
     store: Store,
@@ -63,6 +88,24 @@ pub struct Deliverer {
     /// When an origin that is out of reach, or a locked account, is tried again.
     later: Mutex<HashMap<String, Timestamp>>,
     distrusted: Mutex<Option<String>>,
+    /// Claims whose requests are under way in this process. One that is `sending` and not here has no owner.
+    in_hand: Mutex<HashSet<(Number, String)>>,
+    /// The wall clock was believed anew and had moved on by more than an outage: the machine was asleep.
+    slept: AtomicBool,
+    /// No further request is begun.
+    stopping: AtomicBool,
+}
+
+/// Holds a claim as long as its request is under way, also where its task is dropped.
+struct InHand<'a> {
+    of: &'a Deliverer,
+    claim: (Number, String),
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.of.in_hand.lock().expect("no holder of this lock can panic").remove(&self.claim);
+    }
 }
 
 impl Deliverer {
@@ -86,6 +129,9 @@ impl Deliverer {
             patience,
             later: Mutex::default(),
             distrusted: Mutex::default(),
+            in_hand: Mutex::default(),
+            slept: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
         }
     }
 
@@ -113,34 +159,144 @@ impl Deliverer {
         self.store.set_alive(now)
     }
 
-    /// One round.
+    /// One round, to its end: everything that is due now.
     pub async fn tick(&self) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
+        if !self.beat(&mut tally)? {
+            return Ok(tally);
+        }
+        tally.add(self.upkeep().await?);
+        let lanes = self.due(&BTreeSet::new(), &mut tally)?;
+        for done in join_all(lanes.into_iter().map(|(account, lane)| self.lane(account, lane))).await {
+            tally.add(done?.1);
+        }
+        self.look_ahead(&mut tally)?;
+        Ok(tally)
+    }
+
+    /// Delivers for as long as the service runs. An account that hangs holds up itself alone, and origins that are out of
+    /// reach hold up nobody. When `stop` resolves, requests under way are finished and no other is begun.
+    pub async fn serve(&self, wake: &tokio::sync::Notify, stop: impl Future<Output = ()>) -> Result<(), StoreError> {
+        let mut stop = std::pin::pin!(stop);
+        let mut running = FuturesUnordered::new();
+        // The accounts whose lanes are running, and when one in which nothing happened is worth another look.
+        let mut busy: BTreeSet<String> = BTreeSet::new();
+        let mut rests: HashMap<String, Timestamp> = HashMap::new();
+        // When the origins are looked at again; `None`: that is going on.
+        let mut upkeep: Option<Timestamp> = Some(Timestamp::MIN);
+        loop {
+            let now = self.clock.now();
+            let mut tally = Tally::default();
+            if self.beat(&mut tally)? {
+                if upkeep.is_some_and(|at| at <= now) {
+                    upkeep = None;
+                    running.push(Either::Left(async { (None, self.upkeep().await) }));
+                }
+                rests.retain(|_, at| now < *at);
+                let held: BTreeSet<String> = busy.iter().chain(rests.keys()).cloned().collect();
+                for (account, lane) in self.due(&held, &mut tally)? {
+                    busy.insert(account.clone());
+                    running.push(Either::Right(async move {
+                        match self.lane(account.clone(), lane).await {
+                            Ok((account, done)) => (Some(account), Ok(done)),
+                            Err(error) => (Some(account), Err(error)),
+                        }
+                    }));
+                }
+                self.look_ahead(&mut tally)?;
+            }
+            let next = upkeep.into_iter().chain(rests.values().copied()).chain(tally.next).min();
+            let shortest = Duration::from_millis(50);
+            let sleep = next.map_or(LONGEST_SLEEP, |at| {
+                let wait = at.duration_since(self.clock.now());
+                Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(shortest, LONGEST_SLEEP)
+            });
+            tokio::select! {
+                Some((lane, done)) = running.next(), if !running.is_empty() => {
+                    let done: Tally = done?;
+                    let now = self.clock.now();
+                    match lane {
+                        None => upkeep = Some(done.next.unwrap_or(now + LONGEST_SLEEP).clamp(now + REST, now + LONGEST_SLEEP)),
+                        Some(account) => {
+                            busy.remove(&account);
+                            if done.is_idle() {
+                                rests.insert(account, now + REST);
+                            }
+                        }
+                    }
+                }
+                () = tokio::time::sleep(sleep) => {}
+                () = wake.notified() => {
+                    rests.clear();
+                    upkeep = upkeep.map(|_| Timestamp::MIN);
+                }
+                () = &mut stop => break,
+            }
+        }
+        self.stopping.store(true, Ordering::Release);
+        while let Some((_, done)) = running.next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    /// What each beat begins with. `false`: nothing may leave now.
+    fn beat(&self, tally: &mut Tally) -> Result<bool, StoreError> {
         if let Some(why) = self.distrust()? {
             tally.stopped = Some(why);
             tally.next = Some(self.clock.now() + Duration::from_secs(10));
-            return Ok(tally);
+            return Ok(false);
+        }
+        if self.slept.swap(false, Ordering::AcqRel) {
+            let now = self.clock.now();
+            for item in self.store.active()? {
+                self.happen(item.number, |_, _| Ok(Some(Event::OutageGrace)))?;
+            }
+            self.commit(Change { notes: vec![Note::new(now, None, "oyez", "outage")], ..Change::default() })?;
+            tracing::warn!("the machine was asleep: what is held gets its grace period");
         }
         self.store.set_alive(self.clock.now())?;
-        self.unlock().await?;
         self.notice_quiet_accounts()?;
-        let mut next = self.keep_up(&mut tally).await?;
+        Ok(true)
+    }
+
+    async fn upkeep(&self) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        self.unlock().await?;
+        tally.next = self.keep_up(&mut tally).await?;
+        Ok(tally)
+    }
+
+    /// Decides about everything active. What needs no network is done; the rest comes back by account, in its order.
+    /// Nothing is handed out for accounts that are `held`.
+    fn due(
+        &self,
+        held: &BTreeSet<String>,
+        tally: &mut Tally,
+    ) -> Result<BTreeMap<String, Vec<(Number, Step)>>, StoreError> {
         let items = self.store.active()?;
         let now = self.clock.now();
         let plan = plan::of(&items, &self.store, &self.config, now)?;
-
-        // What is due in its order, one account after the other's posts; accounts do not wait for each other.
-        let mut lanes: BTreeMap<&str, Vec<(Number, Step)>> = BTreeMap::new();
+        let mut lanes: BTreeMap<String, Vec<(Number, Step)>> = BTreeMap::new();
         let mut rank: HashMap<(Number, &str), usize> = HashMap::new();
         for (i, leaving) in plan.due().iter().enumerate() {
             rank.insert((leaving.number, leaving.account.as_str()), i);
         }
         for item in &items {
-            for account in item.deliveries.keys() {
+            for (account, delivery) in &item.deliveries {
+                if matches!(delivery.progress, Progress::Sending { .. }) {
+                    let claim = (item.number, account.clone());
+                    if !self.in_hand.lock().expect("no holder of this lock can panic").contains(&claim) {
+                        // Its task died, or its answer could not be recorded: nobody else would ever end it.
+                        self.happen(item.number, |_, _| Ok(Some(Event::LeftOver { account: account.clone() })))?;
+                    }
+                    continue;
+                }
                 let step = self.step(item, account, plan.slot(item.number, account), now)?;
+                let put_off = self.put_off(&reach_of(item.number));
                 match step {
                     Step::Nothing | Step::AskPerson { .. } => {}
-                    Step::Wait { until } => next = earlier(next, until),
+                    Step::Wait { until } => tally.next = earlier(tally.next, until),
                     Step::Expire => self.happen(item.number, |_, _| Ok(Some(Event::Expire)))?,
                     Step::Stale { could_leave } => {
                         self.happen(item.number, |_, _| Ok(Some(Event::Stale { could_leave })))?;
@@ -149,39 +305,47 @@ impl Deliverer {
                         self.happen(item.number, |_, _| Ok(Some(Event::GiveUp { account: account.clone() })))?;
                         tally.failed += 1;
                     }
+                    Step::RereadThenSend | Step::RepeatSameKey | Step::Amend { .. } if put_off.is_some() => {
+                        tally.next = put_off.and_then(|at| earlier(tally.next, at));
+                    }
                     Step::RereadThenSend
                     | Step::RepeatSameKey
                     | Step::ReadBack
                     | Step::Retract { .. }
-                    | Step::Amend { .. } => lanes.entry(account).or_default().push((item.number, step)),
+                    | Step::Amend { .. } => {
+                        let paused = self.store.account(account)?.paused_until.filter(|at| now < *at);
+                        if let Some(at) = paused {
+                            tally.next = earlier(tally.next, at);
+                        } else if !held.contains(account) {
+                            lanes.entry(account.clone()).or_default().push((item.number, step));
+                        }
+                    }
                 }
             }
         }
-        let lanes = lanes.into_iter().map(|(account, mut lane)| {
-            lane.sort_by_key(|(number, _)| rank.get(&(*number, account)).copied().unwrap_or(usize::MAX));
-            self.lane(account, lane)
-        });
-        for done in join_all(lanes).await {
-            let done = done?;
-            tally.sent += done.sent;
-            tally.failed += done.failed;
-            tally.unsure += done.unsure;
-            if let Some(at) = done.next {
-                next = earlier(next, at);
-            }
+        for (account, lane) in &mut lanes {
+            lane.sort_by_key(|(number, _)| rank.get(&(*number, account.as_str())).copied().unwrap_or(usize::MAX));
         }
-        let items = self.store.active()?;
-        let plan = plan::of(&items, &self.store, &self.config, self.clock.now())?;
-        for at in [plan.next(), next].into_iter().flatten() {
-            tally.next = Some(earlier(tally.next, at).unwrap_or(at));
+        Ok(lanes)
+    }
+
+    /// When there is something to do again, as things stand now.
+    fn look_ahead(&self, tally: &mut Tally) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if let Some(at) = plan::make(&self.store, &self.config, now)?.next() {
+            tally.next = earlier(tally.next, at);
         }
-        Ok(tally)
+        Ok(())
     }
 
     /// Posts of one account, in their order.
-    async fn lane(&self, account: &str, lane: Vec<(Number, Step)>) -> Result<Tally, StoreError> {
+    async fn lane(&self, name: String, lane: Vec<(Number, Step)>) -> Result<(String, Tally), StoreError> {
         let mut tally = Tally::default();
+        let account = name.as_str();
         for (number, step) in lane {
+            if self.stopping.load(Ordering::Acquire) {
+                break;
+            }
             let Some(platform) = self.platforms.get(account) else { continue };
             match step {
                 Step::RereadThenSend | Step::RepeatSameKey => self.send(number, account, platform, &mut tally).await?,
@@ -200,8 +364,15 @@ impl Deliverer {
                     })?;
                 }
                 Step::Amend { id } => {
+                    // Amending publishes: what is not public any more must not be said anew.
                     let Some(item) = self.store.item(number)? else { continue };
-                    let Some(post) = item.posts.get(account) else { continue };
+                    if let Some(at) = self.look(&item).await? {
+                        self.put_off_until(reach_of(number), at);
+                        continue;
+                    }
+                    let Some(item) = self.store.item(number)? else { continue };
+                    let wanted = item.deliveries.get(account).is_some_and(|delivery| delivery.amend);
+                    let (Some(post), true) = (item.posts.get(account), wanted) else { continue };
                     let result = guarded(platform.amend(&id, post))
                         .await
                         .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
@@ -221,11 +392,12 @@ impl Deliverer {
                 | Step::Expire
                 | Step::Stale { .. } => {}
             }
-            if self.is_locked(account)? {
+            let record = self.store.account(account)?;
+            if record.locked.is_some() || record.paused_until.is_some_and(|at| self.clock.now() < at) {
                 break;
             }
         }
-        Ok(tally)
+        Ok((name, tally))
     }
 
     /// Reads the origin, claims, sends, records. Whatever happened to the item in between is seen by the claim.
@@ -236,24 +408,19 @@ impl Deliverer {
         platform: &Arc<dyn Platform>,
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
-        let reach = format!("item {number}");
-        if let Some(at) = self.put_off(&reach) {
+        let Some(item) = self.store.item(number)? else { return Ok(()) };
+        if let Some(at) = self.look(&item).await? {
+            // What was public yesterday and is unreachable today is not withdrawn, but deserves another look.
+            self.put_off_until(reach_of(number), at);
             tally.next = earlier(tally.next, at);
             return Ok(());
         }
-        self.poller.reread(number).await?;
+        if self.distrust()?.is_some() {
+            // The answer just now told what time it is: not the one that made this due.
+            return Ok(());
+        }
         let Some(item) = self.store.item(number)? else { return Ok(()) };
         let now = self.clock.now();
-        let grace = hold::for_kind(&self.config.hold, &item.kind).grace;
-        if let Some(since) = item.unreachable_since
-            && now < since + grace
-        {
-            // What was public yesterday and is unreachable today is not withdrawn, but deserves another look.
-            let at = now + REACH_AGAIN.min(grace);
-            self.put_off_until(reach, at);
-            tally.next = earlier(tally.next, at);
-            return Ok(());
-        }
         // The plan is made anew: the reading may have moved the item, a veto or a post of this beat may have changed who is due.
         let plan = plan::make(&self.store, &self.config, now)?;
         let step = self.step(&item, account, plan.slot(number, account), now)?;
@@ -286,6 +453,9 @@ impl Deliverer {
             };
         let notes = notes(&claimed, now, number);
         let record = self.store.account(account)?;
+        let claim_of = (number, account.to_owned());
+        self.in_hand.lock().expect("no holder of this lock can panic").insert(claim_of.clone());
+        let _in_hand = InHand { of: self, claim: claim_of };
         let claim = match self.store.claim(&item, claimed.item, &record, now, notes) {
             Ok(claim) => claim,
             // Somebody was faster: the next beat sees what they did.
@@ -316,6 +486,7 @@ impl Deliverer {
             Ok(_) | Err(SendError::Retry { .. } | SendError::Locked { .. }) => {}
         }
         self.note_lock(account, result.as_ref().err())?;
+        self.note_pace(account, &result)?;
         let jitter = rand::random();
         self.happen(number, |_, _| {
             Ok(Some(Event::Outcome { account: account.to_owned(), result: result.clone(), jitter }))
@@ -355,71 +526,99 @@ impl Deliverer {
         Ok(())
     }
 
-    /// What time alone brings: settling, the look at half the window.
+    /// What time alone brings: settling, the look at half the window, the first look at what was only known.
     async fn keep_up(&self, tally: &mut Tally) -> Result<Option<Timestamp>, StoreError> {
         let mut next = None;
-        for item in self.store.active()? {
-            let now = self.clock.now();
-            let number = item.number;
-            match item.phase {
-                Phase::Settling => {
-                    let at = item.settled.unwrap_or(now);
-                    if now < at && !item.deliveries.values().any(|d| d.now) {
-                        next = earlier(next, at);
-                        continue;
-                    }
-                    let reach = format!("settle {number}");
-                    if let Some(at) = self.put_off(&reach) {
-                        next = earlier(next, at);
-                        continue;
-                    }
-                    self.poller.reread(number).await?;
-                    let Some(item) = self.store.item(number)? else { continue };
-                    let grace = hold::for_kind(&self.config.hold, &item.kind).grace;
-                    if let Some(since) = item.unreachable_since
-                        && now < since + grace
-                    {
-                        let at = now + REACH_AGAIN.min(grace);
-                        self.put_off_until(reach, at);
-                        next = earlier(next, at);
-                        continue;
-                    }
-                    if self.settle(number)? {
-                        tally.settled += 1;
-                    } else if let Some(item) = self.store.item(number)?
-                        && item.phase == Phase::Settling
-                        && let Some(at) = item.settled
-                    {
-                        next = earlier(next, at);
-                    }
-                }
-                Phase::Held => {
-                    if let Some(half) = half_window(&item)
-                        && item.checked.is_none_or(|checked| checked < half)
-                    {
-                        let reach = format!("half {number}");
-                        if now < half {
-                            next = earlier(next, half);
-                        } else if self.put_off(&reach).is_none() {
-                            self.poller.reread(number).await?;
-                            self.put_off_until(reach, now + REACH_AGAIN);
-                        }
-                    }
-                }
-                Phase::Known
-                | Phase::Vetoed { .. }
-                | Phase::Ignored
-                | Phase::Expired
-                | Phase::Withdrawn { .. }
-                | Phase::Duplicate { .. } => {}
+        let items = self.store.active()?;
+        let mut looks = futures_util::stream::iter(items.into_iter().map(|item| self.keep_one(item)))
+            .buffer_unordered(READ_AT_ONCE);
+        while let Some(kept) = looks.next().await {
+            let (at, settled) = kept?;
+            tally.settled += usize::from(settled);
+            if let Some(at) = at {
+                next = earlier(next, at);
             }
         }
         Ok(next)
     }
 
+    /// When this item is worth another look, and whether it has settled now.
+    async fn keep_one(&self, item: Item) -> Result<(Option<Timestamp>, bool), StoreError> {
+        let now = self.clock.now();
+        let number = item.number;
+        let due = match item.phase {
+            Phase::Settling if item.deliveries.values().any(|d| d.now) => now,
+            Phase::Settling => item.settled.unwrap_or(now),
+            // Sent on its way from what was only known: its text was never read.
+            Phase::Held if item.checked.is_none() => now,
+            Phase::Held => match half_window(&item).filter(|half| item.checked.is_none_or(|at| at < *half)) {
+                Some(half) => half,
+                None => return Ok((None, false)),
+            },
+            Phase::Known
+            | Phase::Vetoed { .. }
+            | Phase::Ignored
+            | Phase::Expired
+            | Phase::Withdrawn { .. }
+            | Phase::Duplicate { .. } => return Ok((None, false)),
+        };
+        let look = format!("look {number}");
+        let due = due.max(self.put_off(&look).unwrap_or(due));
+        if now < due {
+            return Ok((Some(due), false));
+        }
+        if let Some(at) = self.look(&item).await? {
+            self.put_off_until(look, at);
+            return Ok((Some(at), false));
+        }
+        if item.phase == Phase::Held {
+            // Read, or out of reach for so long that the next one to ask is the delivery.
+            self.put_off_until(look, now + REACH_AGAIN);
+            return Ok((None, false));
+        }
+        if self.settle(number)? {
+            return Ok((None, true));
+        }
+        let item = self.store.item(number)?.filter(|item| item.phase == Phase::Settling);
+        Ok((item.and_then(|item| item.settled), false))
+    }
+
+    /// Reads an item's origins again. `Some`: they are out of reach, not yet for as long as `grace`; look again then.
+    async fn look(&self, item: &Item) -> Result<Option<Timestamp>, StoreError> {
+        let number = item.number;
+        let lead = item.origins.iter().find(|origin| origin.gone.is_none()).or(item.origins.first());
+        let source = format!("source {}", lead.map_or("", |lead| lead.source.as_str()));
+        let at = match self.put_off(&source) {
+            // It was out of reach a moment ago, for another item: it is not asked once for each.
+            Some(at) => at,
+            None => {
+                let reach = self.poller.reread(number).await?;
+                if reach.reached {
+                    return Ok(None);
+                }
+                let now = self.clock.now();
+                if let Some(alone) = reach.leave_alone {
+                    let at = now + alone.clamp(REACH_AGAIN, outbox::LONGEST_ASKED);
+                    self.put_off_until(source, at);
+                    // Behind the others of its source, should the trouble be its own.
+                    at + REACH_AGAIN
+                } else {
+                    now + REACH_AGAIN
+                }
+            }
+        };
+        self.poller.out_of_reach(number)?;
+        let Some(item) = self.store.item(number)? else { return Ok(None) };
+        let grace = hold::for_kind(&self.config.hold, &item.kind).grace;
+        let now = self.clock.now();
+        let over = item.unreachable_since.map(|since| since + grace).filter(|over| now < *over);
+        Ok(over.map(|over| at.min(over).max(now)))
+    }
+
     /// Words the posts and puts the item on the desk, if its time to settle has come.
     fn settle(&self, number: Number) -> Result<bool, StoreError> {
         let mut settled = false;
+        let mut unworded = BTreeMap::new();
         self.happen(number, |item, now| {
             settled = false;
             let due = item.settled.is_none_or(|at| at <= now) || item.deliveries.values().any(|d| d.now);
@@ -427,12 +626,22 @@ impl Deliverer {
                 return Ok(None);
             }
             let (posts, problems) = wording::word_all(&self.store, item, &self.config, &self.templates)?;
-            for (account, problem) in &problems {
-                tracing::warn!(item = number, account, "no post: {problem}");
-            }
+            unworded = problems;
             settled = true;
             Ok(Some(Event::Settle { posts }))
         })?;
+        if settled {
+            let now = self.clock.now();
+            let notes = unworded.into_iter().map(|(account, problem)| {
+                tracing::warn!(item = number, account, "no post: {problem}");
+                let detail = json!({"account": account});
+                Note { reason: Some(problem), detail, ..Note::new(now, Some(number), "oyez", "no-post") }
+            });
+            let notes: Vec<Note> = notes.collect();
+            if !notes.is_empty() {
+                self.commit(Change { notes, ..Change::default() })?;
+            }
+        }
         Ok(settled)
     }
 
@@ -518,7 +727,10 @@ impl Deliverer {
         let mut before = self.distrusted.lock().expect("no holder of this lock can panic");
         if verdict.is_some() {
             // Nothing leaves meanwhile, so believing the wall clock anew shortens no window; somebody may have mended it.
-            self.clock.reanchor();
+            let before = self.clock.now();
+            if before + life::OUTAGE < self.clock.reanchor() {
+                self.slept.store(true, Ordering::Release);
+            }
         }
         if verdict != *before {
             match &verdict {
@@ -548,6 +760,25 @@ impl Deliverer {
         tracing::error!(account, "the account is stopped: {reason}");
         self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
         self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })
+    }
+
+    /// What an answer says about the account's pace: it went out, or the server wants to be left alone for a while.
+    fn note_pace(&self, account: &str, result: &Result<Published, SendError>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut record = self.store.account(account)?;
+        match result {
+            Ok(_) => record.last_sent = Some(now),
+            Err(SendError::Retry { after: Some(after), .. }) => {
+                record.paused_until = Some(now + (*after).min(outbox::LONGEST_ASKED));
+            }
+            Err(
+                SendError::Retry { after: None, .. }
+                | SendError::Refused { .. }
+                | SendError::Locked { .. }
+                | SendError::Unsure { .. },
+            ) => return Ok(()),
+        }
+        self.commit(Change { accounts: vec![record], ..Change::default() })
     }
 
     async fn unlock(&self) -> Result<(), StoreError> {
@@ -601,7 +832,7 @@ impl Deliverer {
 
     /// Keeps what the server said it allows, so that posts are fitted to it also after a restart.
     async fn remember_limits(&self, account: &str, platform: &Arc<dyn Platform>) -> Result<(), StoreError> {
-        let limits = platform.limits(self.clock.now()).await;
+        let Ok(limits) = guarded(platform.limits(self.clock.now())).await else { return Ok(()) };
         let value = serde_json::to_value(&limits).ok();
         let mut record = self.store.account(account)?;
         if record.limits != value {
@@ -613,13 +844,11 @@ impl Deliverer {
 
     /// Asks every server for its limits, before the first post is worded.
     pub async fn learn_limits(&self) -> Result<(), StoreError> {
-        for (account, platform) in &self.platforms {
-            if self.is_locked(account)? {
-                continue;
-            }
-            self.remember_limits(account, platform).await?;
-        }
-        Ok(())
+        let asked = self.platforms.iter().map(async |(account, platform)| match self.is_locked(account)? {
+            true => Ok(()),
+            false => self.remember_limits(account, platform).await,
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     fn put_off(&self, what: &str) -> Option<Timestamp> {
@@ -633,6 +862,11 @@ impl Deliverer {
         later.retain(|_, at| now < *at);
         later.insert(what, at);
     }
+}
+
+/// Under which the look before an item's delivery is put off.
+fn reach_of(number: Number) -> String {
+    format!("item {number}")
 }
 
 /// The middle of the window: the author may have edited what the list does not show.

@@ -153,6 +153,8 @@ struct Inner {
     turns: turn::Turns,
     slots: Semaphore,
     timeout: Duration,
+    /// How far each configured host's clock was from ours at its last answer, in seconds (theirs less ours).
+    skews: std::sync::Mutex<std::collections::HashMap<String, i64>>,
 }
 
 impl Http {
@@ -208,8 +210,14 @@ impl Http {
             turns: turn::Turns::default(),
             slots: Semaphore::new(GUARDED_AT_ONCE),
             timeout: network.timeout,
+            skews: std::sync::Mutex::default(),
         };
         Ok(Http { inner: Arc::new(inner) })
+    }
+
+    /// How far the clocks of configured hosts were from ours at their last answers, in seconds (theirs less ours).
+    pub fn skews(&self) -> Vec<i64> {
+        self.inner.skews.lock().expect("no holder of this lock can panic").values().copied().collect()
     }
 
     /// GET from a configured host. One request per host at a time: waiting for one's turn does not count as time.
@@ -222,6 +230,7 @@ impl Http {
     /// See [`HttpError`]; a status is never an error.
     pub async fn get(&self, url: &Url, get: Get, now: Timestamp) -> Result<Answer, HttpError> {
         let inner = &*self.inner;
+        let asked = Instant::now();
         let max_bytes = if get.max_bytes == 0 { DEFAULT_MAX_BYTES } else { get.max_bytes };
         let mut request_headers = secret_headers(&get.headers)?;
         let mut way = Way::new(url.clone(), inner.timeout);
@@ -255,13 +264,23 @@ impl Http {
             }
             let moved_to = (way.hops > 0 && all_permanent && (status < 300 || status == 304)).then(|| way.here.clone());
             let head = response.headers().clone();
+            // What a cache on the way has kept for a while was dated when it was made.
+            let age = head.get(header::AGE).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u32>().ok());
+            let date = headers::date(&head, header::DATE)
+                .and_then(|date| date.checked_add(Duration::from_secs(age.unwrap_or(0).into())).ok());
+            if let Some(theirs) = date {
+                let waited = i64::try_from(asked.elapsed().as_secs()).unwrap_or(i64::MAX);
+                let skew = theirs.as_second().saturating_sub(now.as_second().saturating_add(waited));
+                let host = way.host().to_owned();
+                inner.skews.lock().expect("no holder of this lock can panic").insert(host, skew);
+            }
             let body = body(&mut response, max_bytes).await?;
             return Ok(Answer {
                 status,
                 body,
                 content_type: headers::content_type(&head),
                 validators: headers::validators(&head),
-                date: headers::date(&head, header::DATE),
+                date,
                 fresh_for: headers::fresh_for(&head, now),
                 retry_after: headers::retry_after(&head, status, now),
                 url: way.here,

@@ -26,6 +26,12 @@ use crate::wording;
 const AT_ONCE: usize = 8;
 /// A poll with all its pages must end within this, so that one slow source cannot hold its place for ever.
 const POLL_PATIENCE: Duration = Duration::from_secs(300);
+/// Reading one thing must end within this, waiting for the host's turn included.
+const READ_PATIENCE: Duration = Duration::from_secs(120);
+/// The beat of the polling loop while nothing is due.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Its shortest pause: a busy loop helps nobody.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 /// A pinned thing older than this that turns up late is an old notice, no news.
 const OLD_PINNED: Duration = Duration::from_secs(30 * 86_400);
 /// A thing that was published longer ago than this when it is first seen asks for an approval.
@@ -63,6 +69,15 @@ impl Tally {
     }
 }
 
+/// What came of reading an item's origins again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The origin that gives the item its text was read, or is known to be gone.
+    pub reached: bool,
+    /// The source as a whole is out of reach: leave it alone for this long (zero: it did not say).
+    pub leave_alone: Option<Duration>,
+}
+
 /// A source of the configuration with the code that reads it.
 pub struct Watched {
     /// Its settings.
@@ -97,7 +112,8 @@ pub struct Hint {
 }
 
 impl Poller {
-    /// A poller over the enabled sources.
+    /// A poller over the configured sources. Those that are switched off are not polled, but what they announced before
+    /// is still read again before it leaves (promise 10).
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -119,7 +135,7 @@ impl Poller {
             agenda: Mutex::default(),
             skews: Mutex::default(),
         };
-        for (name, watched) in &poller.watched {
+        for (name, watched) in poller.watched.iter().filter(|(_, watched)| watched.config.enabled) {
             let record = poller.source_record(watched)?;
             if record.stopped.is_some() {
                 tracing::warn!(source = %name, "not polled: it is gone for good");
@@ -146,12 +162,15 @@ impl Poller {
 
     /// Differences between the sources' clocks and ours, in seconds (theirs minus ours), one a source.
     pub fn skews(&self) -> Vec<i64> {
-        self.skews.lock().expect("no holder of this lock can panic").values().copied().collect()
+        let polled = self.skews.lock().expect("no holder of this lock can panic");
+        // What was read again since is newer than what the polls told.
+        self.http.skews().into_iter().chain(polled.values().copied()).collect()
     }
 
-    /// The source that reads an origin, if it is still configured.
+    /// The source that reads an origin, if it is still configured: under this name, or under the one it `was` given.
     pub fn source(&self, name: &str) -> Option<Arc<dyn Source>> {
-        self.watched.get(name).map(|watched| Arc::clone(&watched.source))
+        let renamed = || self.watched.values().find(|watched| watched.config.was.as_deref() == Some(name));
+        self.watched.get(name).or_else(renamed).map(|watched| Arc::clone(&watched.source))
     }
 
     /// When the next poll is due, as things stand.
@@ -167,7 +186,7 @@ impl Poller {
     pub async fn tick(&self, all: bool) -> Result<Tally, StoreError> {
         let now = self.clock.now();
         if all {
-            for watched in self.watched.values() {
+            for watched in self.watched.values().filter(|watched| watched.config.enabled) {
                 self.agenda().put(&watched.config.name, watched.source.host(), Due::At(now));
             }
         }
@@ -186,14 +205,53 @@ impl Poller {
                 running.push(async move { (name, self.poll_one(watched).await) });
             }
             let Some((name, done)) = running.next().await else { break };
-            let (one, due) = done?;
-            match due {
-                Some(due) => self.agenda().done(&name, self.clock.now(), due),
-                None => self.agenda().remove(&name),
-            }
-            tally.add(one);
+            tally.add(self.asked(&name, done?));
         }
         Ok(tally)
+    }
+
+    /// Polls for as long as the service runs. A source that is slow keeps its own place and its host, and nobody else
+    /// waiting. `heard` is told of each answer. What is under way when `stop` resolves is dropped, as in a crash: it is
+    /// asked again.
+    pub async fn watch(
+        &self,
+        hurry: &tokio::sync::Notify,
+        stop: impl Future<Output = ()>,
+        mut heard: impl FnMut(&Tally),
+    ) -> Result<(), StoreError> {
+        let mut stop = std::pin::pin!(stop);
+        let mut running = FuturesUnordered::new();
+        loop {
+            let now = self.clock.now();
+            while running.len() < AT_ONCE {
+                let Some(name) = self.agenda().take(now) else { break };
+                let Some(watched) = self.watched.get(&name) else { continue };
+                running.push(async move { (name, self.poll_one(watched).await) });
+            }
+            let sleep = match self.next_due() {
+                Some(at) if running.len() < AT_ONCE => Duration::try_from(at.duration_since(now))
+                    .unwrap_or(Duration::ZERO)
+                    .clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
+                Some(_) | None => LONGEST_SLEEP,
+            };
+            tokio::select! {
+                Some((name, done)) = running.next(), if !running.is_empty() => {
+                    heard(&self.asked(&name, done?));
+                }
+                () = tokio::time::sleep(sleep) => {}
+                () = hurry.notified() => {}
+                () = &mut stop => return Ok(()),
+            }
+        }
+    }
+
+    /// A source was asked: it is due again as `due` says.
+    fn asked(&self, name: &str, (tally, due): (Tally, Option<Due>)) -> Tally {
+        match due {
+            Some(due) => self.agenda().done(name, self.clock.now(), due),
+            None => self.agenda().remove(name),
+        }
+        tally
     }
 
     /// What a webhook hinted at. The hint is only a reason to look: what is believed is what the source shows. A thing
@@ -213,6 +271,11 @@ impl Poller {
         };
         // A forum answers anonymous lists from a cache for a minute; the topic itself is read at once.
         let record = self.source_record(watched)?;
+        let troubled = record.last_error.is_some() && record.next_poll.is_some_and(|next| self.clock.now() < next);
+        if record.stopped.is_some() || troubled {
+            // It asked to be left alone, or failed: a hint is no reason to press it.
+            return Ok(());
+        }
         let (known, contacted) = self.memories();
         let context = PollContext {
             now: self.clock.now(),
@@ -221,9 +284,11 @@ impl Poller {
             contacted: &contacted,
             http: &self.http,
         };
-        match watched.source.sight(&context, topic).await {
+        let sight = std::panic::AssertUnwindSafe(watched.source.sight(&context, topic)).catch_unwind();
+        match bounded(READ_PATIENCE, sight).await {
             Ok(Some(sighting)) if self.store.contacted(&sighting.contact)?.is_some() => {
                 if let Some(found) = sighting.full.clone() {
+                    // Should it not be recorded: the next poll sees it as well.
                     self.admit(watched, &sighting, found, self.clock.now())?;
                 }
             }
@@ -256,19 +321,8 @@ impl Poller {
             contacted: &contacted,
             http: &self.http,
         };
-        let polled = tokio::time::timeout(
-            POLL_PATIENCE,
-            std::panic::AssertUnwindSafe(watched.source.poll(&context)).catch_unwind(),
-        )
-        .await;
-        let polled = match polled {
-            Ok(Ok(polled)) => polled,
-            Ok(Err(_)) => Err(SourceError::Broken("its answer made the parser panic: please report it".into())),
-            Err(_) => Err(SourceError::Later {
-                reason: format!("it did not finish answering within {} s", POLL_PATIENCE.as_secs()),
-                after: None,
-            }),
-        };
+        let poll = std::panic::AssertUnwindSafe(watched.source.poll(&context)).catch_unwind();
+        let polled = bounded(POLL_PATIENCE, poll).await;
         match polled {
             Ok(polled) => self.record(watched, record, polled, started).await,
             Err(error) => self.record_failure(watched, record, &error),
@@ -336,7 +390,8 @@ impl Poller {
         sightings.append(&mut polled.sightings);
 
         let mut first_contacts = BTreeSet::new();
-        for contact in &polled.contacts {
+        // A sighting's own contact as well: whatever a source forgets to list, its past stays quiet.
+        for contact in polled.contacts.iter().chain(sightings.iter().map(|sighting| &sighting.contact)) {
             if self.store.contacted(contact)?.is_none() {
                 first_contacts.insert(contact.clone());
             }
@@ -347,11 +402,25 @@ impl Poller {
         let mut fingerprints = Vec::new();
         let mut still_pending = Vec::new();
         let mut fresh = Vec::new();
+        // Once set, the source wants to be left alone: what is left is read with the next poll.
+        let mut leave_alone: Option<Duration> = None;
+        let mut failed = None;
         for sighting in sightings {
             if let Some(number) = self.store.by_key(&sighting.key)? {
-                if self.store.fingerprint(&sighting.key)?.as_deref() != Some(&sighting.fingerprint) {
-                    fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
-                    self.noticed(number, &sighting).await?;
+                let same = self.store.fingerprint(&sighting.key)?.as_deref() == Some(&sighting.fingerprint);
+                if same && !self.is_gone_at(number, &sighting.key)? {
+                    continue;
+                }
+                if leave_alone.is_some() && sighting.full.is_none() {
+                    continue;
+                }
+                match self.noticed(number, &sighting).await? {
+                    // Noted only when it was read: a change must not be overlooked because the forum was busy.
+                    Ok(()) => fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone())),
+                    Err(error) => {
+                        leave_alone = leave_alone.max(asks_for_patience(&error));
+                        failed = Some(error.to_string());
+                    }
                 }
                 continue;
             }
@@ -390,7 +459,17 @@ impl Poller {
         for sighting in &quiet {
             fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
         }
-        if !first_contacts.is_empty() {
+        if first_contacts.is_empty() {
+            for (i, item) in known.iter().enumerate() {
+                notes.push(Note {
+                    reason: Some("an old pinned notice is no news".into()),
+                    text: Some(item.found().title.clone()),
+                    detail: json!({"source": name}),
+                    item: Some(Which::New(i)),
+                    ..Note::new(now, None, "oyez", "known")
+                });
+            }
+        } else {
             notes.push(Note {
                 detail: json!({"source": name, "contacts": first_contacts, "known": known.len()}),
                 ..Note::new(now, None, "oyez", "first-contact")
@@ -414,7 +493,7 @@ impl Poller {
         }
         record.skipped = polled.skipped.len();
         let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
-        self.store_change(Change {
+        let recorded = self.store_change(Change {
             items: known,
             contacts,
             notes: std::mem::take(&mut notes),
@@ -422,15 +501,25 @@ impl Poller {
             ..Change::default()
         })?;
 
+        if !recorded {
+            // Nothing of this poll is remembered, so that the next one shows it again.
+            let next = schedule::next_poll(now, watched.config.every, polled.at_least, None, 0, rand::random());
+            return Ok((Tally { polled: 1, ..Tally::default() }, Some(Due::At(next))));
+        }
+
         // Oldest first, so that numbers grow with time.
         fresh.sort_by_key(|sighting| sighting.published);
-        let mut failed = None;
+        let deadline = tokio::time::Instant::now() + POLL_PATIENCE;
         for sighting in fresh {
             let found = match sighting.full.clone() {
                 Some(found) => Ok(Reread::Present(Box::new(found))),
+                None if leave_alone.is_some() || tokio::time::Instant::now() >= deadline => {
+                    still_pending.push(sighting);
+                    continue;
+                }
                 None => {
                     let ask = Found { key: sighting.key.clone(), url: sighting.url.clone(), ..Found::default() };
-                    watched.source.read(&self.http, &ask, now).await
+                    self.read(&*watched.source, &ask).await
                 }
             };
             match found {
@@ -439,42 +528,78 @@ impl Poller {
                         tracing::info!(source = %name, key = %sighting.key, "seen, but not public: {why}");
                         continue;
                     }
-                    let item_tally = self.admit(watched, &sighting, *found, now)?;
-                    fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
-                    tally.add(item_tally);
+                    match self.admit(watched, &sighting, *found, self.clock.now()) {
+                        Ok(Some(one)) => {
+                            fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+                            tally.add(one);
+                        }
+                        Ok(None) => still_pending.push(sighting),
+                        // One bad item never stops the others.
+                        Err(error @ StoreError::TooLarge { .. }) => {
+                            tracing::error!(source = %name, key = %sighting.key, "cannot be recorded: {error}");
+                            failed = Some(error.to_string());
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Ok(Reread::Gone(why)) => {
                     tracing::info!(source = %name, key = %sighting.key, "seen in the list, but gone when read: {why}");
                 }
-                Ok(Reread::Unknown) | Err(_) => {
-                    if let Err(error) = found {
-                        tracing::warn!(source = %name, key = %sighting.key, "cannot read it yet: {error}");
-                        failed = Some(error.to_string());
-                    }
-                    if still_pending.len() < MOST_PENDING {
-                        still_pending.push(sighting);
-                    }
+                Ok(Reread::Unknown) => still_pending.push(sighting),
+                Err(error) => {
+                    tracing::warn!(source = %name, key = %sighting.key, "cannot read it yet: {error}");
+                    leave_alone = leave_alone.max(asks_for_patience(&error));
+                    failed = Some(error.to_string());
+                    still_pending.push(sighting);
                 }
             }
         }
 
-        let recovered = record.failures > 0 && failed.is_none();
-        if recovered {
-            notes.push(Note { detail: json!({"source": name}), ..Note::new(now, None, "oyez", "source-recovered") });
+        let now = self.clock.now();
+        let was_failing = record.failures > 0 || record.last_error.is_some();
+        match &failed {
+            Some(reason) => {
+                tally.failed.push(name.clone());
+                if !was_failing {
+                    notes.push(Note {
+                        reason: Some(reason.clone()),
+                        detail: json!({"source": name, "pending": still_pending.len()}),
+                        ..Note::new(now, None, "oyez", "source-failing")
+                    });
+                }
+            }
+            None if was_failing => {
+                notes.push(Note { detail: json!({"source": name}), ..Note::new(now, None, "oyez", "source-recovered") })
+            }
+            None => {}
         }
-        record.memory = polled.memory;
+        if still_pending.len() > MOST_PENDING {
+            // More than is kept: with the memory of before, the source shows the rest again.
+            still_pending.truncate(MOST_PENDING);
+        } else {
+            record.memory = polled.memory;
+        }
         record.pending = serde_json::to_value(&still_pending).unwrap_or_default();
         record.last_success = Some(now);
         record.failures = 0;
+        record.stopped = None;
         record.last_error = failed.map(|reason| format!("{} not read yet: {reason}", still_pending.len()));
-        let next = schedule::next_poll(now, watched.config.every, polled.at_least, None, 0, rand::random());
+        let next = schedule::next_poll(now, watched.config.every, polled.at_least, leave_alone, 0, rand::random());
         record.next_poll = Some(next);
+        let due = if leave_alone.is_some() { Due::NotBefore(next) } else { Due::At(next) };
         self.commit_source(record, notes, Change { fingerprints, ..Change::default() })?;
-        Ok((tally, Some(Due::At(next))))
+        Ok((tally, Some(due)))
     }
 
     /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
-    fn admit(&self, watched: &Watched, sighting: &Sighting, found: Found, now: Timestamp) -> Result<Tally, StoreError> {
+    /// `None`: it could not be recorded and has to be seen again.
+    fn admit(
+        &self,
+        watched: &Watched,
+        sighting: &Sighting,
+        found: Found,
+        now: Timestamp,
+    ) -> Result<Option<Tally>, StoreError> {
         let mut tally = Tally { seen: 1, ..Tally::default() };
         let origin = Origin {
             source: watched.config.name.clone(),
@@ -495,7 +620,7 @@ impl Poller {
                     let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
                     let event = Event::AlsoAt { at, origin: Box::new(origin.clone()) };
                     let Ok(joined) = life::happen(&item, event, &self.rules(&item.kind, now)) else {
-                        return Ok(Tally::default());
+                        return Ok(Some(Tally::default()));
                     };
                     let mut notes = crate::deliver::notes(&joined, now, number);
                     notes.push(Note {
@@ -540,7 +665,7 @@ impl Poller {
                 }
             };
             match self.store.commit(change) {
-                Ok(_) => return Ok(tally),
+                Ok(_) => return Ok(Some(tally)),
                 // Somebody was faster with it, or with the thing it is another sight of: look again.
                 Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {
                     tally = Tally { seen: 1, ..Tally::default() };
@@ -549,7 +674,7 @@ impl Poller {
             }
         }
         tracing::warn!(key = %origin.found.key, "could not be recorded: its item changes all the time; tried again with the next poll");
-        Ok(Tally::default())
+        Ok(None)
     }
 
     /// The item a reading is another sight of: same key, same canonical address, same video.
@@ -562,94 +687,156 @@ impl Poller {
         Ok(None)
     }
 
-    /// The list shows an item with another title, tags or category than last time.
-    async fn noticed(&self, number: Number, sighting: &Sighting) -> Result<(), StoreError> {
-        let Some(item) = self.store.item(number)? else { return Ok(()) };
-        if !is_watched(&item) {
-            return Ok(());
-        }
-        match &sighting.full {
-            Some(found) => self.take_reading(number, &sighting.key, Ok(Reread::Present(Box::new(found.clone())))),
-            None => self.reread(number).await.map(|_| ()),
-        }
+    /// Is it recorded as gone where the list now shows it?
+    fn is_gone_at(&self, number: Number, key: &str) -> Result<bool, StoreError> {
+        let item = self.store.item(number)?;
+        Ok(item.is_some_and(|item| item.origins.iter().any(|o| o.found.key == key && o.gone.is_some())))
     }
 
-    /// Reads an item's origins again and records what it shows. `Ok(true)`: it was read (or is known to be gone);
-    /// `Ok(false)`: it is out of reach.
-    pub async fn reread(&self, number: Number) -> Result<bool, StoreError> {
-        let Some(item) = self.store.item(number)? else { return Ok(true) };
-        let mut reached = true;
-        for origin in item.origins.iter().filter(|origin| origin.gone.is_none()) {
+    /// The list shows an item with another title, tags or category than last time, or one that was gone. The inner error:
+    /// it could not be read.
+    async fn noticed(&self, number: Number, sighting: &Sighting) -> Result<Result<(), SourceError>, StoreError> {
+        let Some(item) = self.store.item(number)? else { return Ok(Ok(())) };
+        let origin = item.origins.iter().find(|origin| origin.found.key == sighting.key);
+        let (Some(origin), true) = (origin, is_watched(&item)) else { return Ok(Ok(())) };
+        let reading = match (&sighting.full, self.source(&origin.source)) {
+            (Some(found), _) => Reread::Present(Box::new(found.clone())),
+            (None, Some(source)) => match self.read(&*source, &origin.found).await {
+                Ok(reading) => reading,
+                Err(error) => return Ok(Err(error)),
+            },
+            (None, None) => return Ok(Ok(())),
+        };
+        self.take_reading(number, &sighting.key, &reading)?;
+        Ok(Ok(()))
+    }
+
+    /// One thing of a source, within bounds.
+    async fn read(&self, source: &dyn Source, found: &Found) -> Result<Reread, SourceError> {
+        let read = std::panic::AssertUnwindSafe(source.read(&self.http, found, self.clock.now())).catch_unwind();
+        bounded(READ_PATIENCE, read).await
+    }
+
+    /// Reads an item's origins again and records what they show. That it is out of reach is recorded by
+    /// [`Poller::out_of_reach`] alone, where something depends on it.
+    pub async fn reread(&self, number: Number) -> Result<Reach, StoreError> {
+        let there = Reach { reached: true, leave_alone: None };
+        let Some(item) = self.store.item(number)? else { return Ok(there) };
+        let gone_everywhere = life::is_gone(&item);
+        let mut leave_alone = None;
+        let mut read = BTreeSet::new();
+        for origin in item.origins.iter().filter(|origin| origin.gone.is_none() || gone_everywhere) {
             let Some(source) = self.source(&origin.source) else {
-                // Its source was taken out of the configuration: nobody can say more about it.
+                tracing::debug!(item = number, source = origin.source, "its source is not configured any more");
                 continue;
             };
-            let reading = std::panic::AssertUnwindSafe(source.read(&self.http, &origin.found, self.clock.now()))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(SourceError::Broken("its answer made the parser panic".into())));
-            reached &= reading.is_ok();
-            self.take_reading(number, &origin.found.key, reading)?;
-        }
-        Ok(reached)
-    }
-
-    fn take_reading(&self, number: Number, key: &str, reading: Result<Reread, SourceError>) -> Result<(), StoreError> {
-        for _ in 0..CONFLICT_TRIES {
-            let Some(item) = self.store.item(number)? else { return Ok(()) };
-            let Some(index) = item.origins.iter().position(|origin| origin.found.key == key) else { return Ok(()) };
-            let now = self.clock.now();
-            let event = match &reading {
-                Ok(Reread::Present(found)) => match &found.visibility {
-                    Visibility::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
-                    Visibility::Public => {
-                        if is_same_reading(&item.origins[index].found, found) {
-                            Event::Reachable
-                        } else {
-                            self.changed(&item, index, found, now)?
-                        }
+            match self.read(&*source, &origin.found).await {
+                Ok(reading) => {
+                    if self.take_reading(number, &origin.found.key, &reading)? {
+                        read.insert(origin.found.key.clone());
                     }
-                },
-                Ok(Reread::Gone(why)) => Event::GoneAt { origin: index, why: why.clone() },
-                Ok(Reread::Unknown) => Event::Reachable,
+                }
                 Err(error) => {
                     tracing::debug!(item = number, "its origin cannot be read: {error}");
-                    Event::Unreachable
+                    leave_alone = leave_alone.max(asks_for_patience(&error));
                 }
+            }
+        }
+        let Some(item) = self.store.item(number)? else { return Ok(there) };
+        // The words come from the first place that still shows it; another one out of reach holds nothing up.
+        let lead = item.origins.iter().find(|origin| origin.gone.is_none());
+        let reached = lead.is_none_or(|lead| read.contains(&lead.found.key));
+        if reached {
+            self.mark(number, &Event::Reachable)?;
+        }
+        Ok(Reach { reached, leave_alone: leave_alone.filter(|_| !reached) })
+    }
+
+    /// Records that an item's origin cannot be read: from the first time on, `grace` runs (`lifecycle.md` 3.10).
+    pub fn out_of_reach(&self, number: Number) -> Result<(), StoreError> {
+        self.mark(number, &Event::Unreachable)
+    }
+
+    fn mark(&self, number: Number, event: &Event) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(item) = self.store.item(number)? else { return Ok(()) };
+            let Ok(marked) = life::happen(&item, event.clone(), &self.rules(&item.kind, self.clock.now())) else {
+                return Ok(());
             };
-            let happened = match life::happen(&item, event, &self.rules(&item.kind, now)) {
-                Ok(happened) => happened,
-                Err(refused) => {
-                    tracing::debug!(item = number, "a reading changes nothing: {}", refused.why);
-                    return Ok(());
-                }
-            };
-            if !happened.changed {
+            if !marked.changed {
                 return Ok(());
             }
-            let notes = crate::deliver::notes(&happened, now, number);
-            let durable = !notes.is_empty();
-            match self.store.commit(Change { items: vec![happened.item], notes, durable, ..Change::default() }) {
+            match self.store.commit(Change { items: vec![marked.item], ..Change::default() }) {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => continue,
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {}
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
         Ok(())
     }
 
+    /// Records what one of an item's origins shows. `Ok(false)`: it could not be recorded, and must be read again.
+    fn take_reading(&self, number: Number, key: &str, reading: &Reread) -> Result<bool, StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(item) = self.store.item(number)? else { return Ok(true) };
+            let Some(index) = item.origins.iter().position(|origin| origin.found.key == key) else { return Ok(true) };
+            let now = self.clock.now();
+            let origin = &item.origins[index];
+            let mut first = None;
+            // It is public again before anything else is said about it: then the loop comes round for what changed.
+            let mut again = false;
+            let event = match reading {
+                Reread::Present(found) => match &found.visibility {
+                    Visibility::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
+                    Visibility::Public if origin.gone.is_some() => {
+                        again = true;
+                        Event::BackAt { origin: index, found: Box::new(origin.found.clone()) }
+                    }
+                    Visibility::Public if is_same_reading(&origin.found, found) => return Ok(true),
+                    Visibility::Public => {
+                        first = Some(change_note(&item, origin, found, now));
+                        self.changed(&item, index, found, now)?
+                    }
+                },
+                Reread::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
+                Reread::Unknown => return Ok(true),
+            };
+            let happened = match life::happen(&item, event, &self.rules(&item.kind, now)) {
+                Ok(happened) => happened,
+                Err(refused) => {
+                    tracing::debug!(item = number, "a reading changes nothing: {}", refused.why);
+                    return Ok(true);
+                }
+            };
+            if !happened.changed {
+                return Ok(true);
+            }
+            let mut notes: Vec<Note> = first.into_iter().collect();
+            notes.extend(crate::deliver::notes(&happened, now, number));
+            match self.store.commit(Change { items: vec![happened.item], notes, durable: true, ..Change::default() }) {
+                Ok(_) if again => {}
+                Ok(_) => return Ok(true),
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        tracing::warn!(item = number, "what its origin shows could not be recorded yet");
+        Ok(false)
+    }
+
     fn changed(&self, item: &Item, origin: usize, found: &Found, now: Timestamp) -> Result<Event, StoreError> {
         let mut next = item.clone();
+        // Which thing it is does not change with its words.
+        let found = &Found { key: item.origins[origin].found.key.clone(), ..found.clone() };
         next.origins[origin].found = found.clone();
         let verdict = self.policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
         let (posts, problems) = match item.phase {
-            Phase::Held | Phase::Vetoed { .. } => wording::word_all(&self.store, &next, &self.config, &self.templates)?,
-            Phase::Known
-            | Phase::Settling
-            | Phase::Ignored
-            | Phase::Expired
-            | Phase::Withdrawn { .. }
-            | Phase::Duplicate { .. } => Default::default(),
+            Phase::Held | Phase::Vetoed { .. } | Phase::Withdrawn { .. } => {
+                wording::word_all(&self.store, &next, &self.config, &self.templates)?
+            }
+            Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Duplicate { .. } => {
+                Default::default()
+            }
         };
         for (account, problem) in &problems {
             tracing::warn!(item = item.number, account, "no post: {problem}");
@@ -668,15 +855,16 @@ impl Poller {
         }
     }
 
-    fn store_change(&self, change: Change) -> Result<(), StoreError> {
+    /// `false`: something had changed meanwhile, and nothing of it was stored.
+    fn store_change(&self, change: Change) -> Result<bool, StoreError> {
         if change.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         match self.store.commit(change) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error @ (CommitError::Conflict { .. } | CommitError::Taken { .. })) => {
                 tracing::warn!("not recorded, the next poll does it: {error}");
-                Ok(())
+                Ok(false)
             }
             Err(CommitError::Store(error)) => Err(error),
         }
@@ -696,6 +884,45 @@ impl Poller {
             }
         }
         Ok(())
+    }
+}
+
+/// Bounded in time, and a panic of a parser is an error.
+async fn bounded<T>(
+    patience: Duration,
+    work: impl Future<Output = std::thread::Result<Result<T, SourceError>>>,
+) -> Result<T, SourceError> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(SourceError::Broken("its answer made the parser panic: please report it".into())),
+        Err(_) => Err(SourceError::Later {
+            reason: format!("it did not finish answering within {} s", patience.as_secs()),
+            after: None,
+        }),
+    }
+}
+
+/// Is the whole source to be left alone after this, and for how long at least?
+fn asks_for_patience(error: &SourceError) -> Option<Duration> {
+    match error {
+        SourceError::Later { after, .. } => Some(after.unwrap_or_default()),
+        // One broken thing says nothing about the others.
+        SourceError::Broken(_) | SourceError::Stopped(_) | SourceError::Misconfigured(_) => None,
+    }
+}
+
+/// The author's change, for the journal. The first reading of a thing that was only known is none.
+fn change_note(item: &Item, origin: &Origin, found: &Found, now: Timestamp) -> Note {
+    let was_read = item.checked.is_some() || !origin.found.text.is_empty();
+    let author = found.author.as_ref().map(|author| author.username.as_deref().unwrap_or(&author.name));
+    let (actor, what) = match author.filter(|name| !name.is_empty()) {
+        Some(name) if was_read => (format!("forum:{name}"), "changed"),
+        Some(_) | None => ("oyez".to_owned(), if was_read { "changed" } else { "read" }),
+    };
+    Note {
+        text: Some(found.title.clone()),
+        detail: json!({"source": origin.source}),
+        ..Note::new(now, Some(item.number), &actor, what)
     }
 }
 
@@ -721,8 +948,11 @@ fn identity(source: &SourceConfig) -> String {
 /// Is it worth reading again when its list entry changes? `lifecycle.md` 2, "author changed it".
 fn is_watched(item: &Item) -> bool {
     match item.phase {
-        Phase::Settling | Phase::Held | Phase::Vetoed { .. } | Phase::Ignored => !item.forgotten,
-        Phase::Known | Phase::Expired | Phase::Withdrawn { .. } | Phase::Duplicate { .. } => false,
+        // A withdrawn one may come back; only a person puts it on the desk again, who should hear of it.
+        Phase::Settling | Phase::Held | Phase::Vetoed { .. } | Phase::Ignored | Phase::Withdrawn { .. } => {
+            !item.forgotten
+        }
+        Phase::Known | Phase::Expired | Phase::Duplicate { .. } => false,
     }
 }
 

@@ -229,6 +229,20 @@ pub(super) fn follow_up(work: &mut Work<'_>) {
 
 /// Puts the new posts in the place of those that may still leave. A team's edit stays, and asks.
 fn reword(work: &mut Work<'_>, posts: BTreeMap<String, Post>) {
+    // A text for which there is no new one (its account is switched off, or nothing could be worded, or a team's edit
+    // made while it settles) is about the item as it was: it must not leave by itself.
+    let left_behind = accounts(&work.item, |progress| match progress {
+        Progress::Queued
+        | Progress::Cancelled
+        | Progress::Failed { .. }
+        | Progress::Sending { .. }
+        | Progress::Unsure { .. }
+        | Progress::Waiting { .. } => true,
+        Progress::Sent { .. } | Progress::Retracting { .. } | Progress::Retracted { .. } => false,
+    });
+    for account in left_behind.iter().filter(|account| !posts.contains_key(*account)) {
+        outdate(work, account);
+    }
     for (account, post) in posts {
         let Some(delivery) = work.item.deliveries.get(&account) else { continue };
         let old = work.item.posts.get(&account);
