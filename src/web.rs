@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout};
 
 pub mod hint;
 mod server;
-mod signature;
 
+use crate::source::discourse;
 use hint::{Hint, HintSender, Report, Reports, Trouble};
 pub use server::serve;
 
@@ -71,7 +71,7 @@ impl Hooks {
         };
         let mut signatures = headers.get_all(SIGNATURE).iter();
         match (signatures.next(), signatures.next()) {
-            (Some(signature), None) if signature::verify(secret, body, signature.as_bytes()) => {}
+            (Some(signature), None) if is_signed(secret, body, signature) => {}
             (None, _) => {
                 report(Trouble::NoSignature);
                 return (StatusCode::FORBIDDEN, "the signature is missing\n");
@@ -83,14 +83,20 @@ impl Hooks {
         }
         // From here on it is the forum that speaks. X-Discourse-Instance and the event headers are not signed, and
         // are not read.
-        match hint::topic_of(body) {
-            hint::About::Nothing => (StatusCode::OK, "heard\n"),
-            hint::About::Topic(topic) => {
-                self.inner.hints.hint(Hint { source: name.clone(), topic });
-                (StatusCode::OK, "heard\n")
-            }
-        }
+        let topic = match discourse::parse_webhook(body) {
+            Ok(Some(hint)) => Some(hint.topic),
+            Ok(None) => return (StatusCode::OK, "heard\n"),
+            // Signed, but not understood: reason enough to poll.
+            Err(_) => None,
+        };
+        self.inner.hints.hint(Hint { source: name.clone(), topic });
+        (StatusCode::OK, "heard\n")
     }
+}
+
+fn is_signed(secret: &SecretString, body: &[u8], header: &HeaderValue) -> bool {
+    let secret = secret.expose_secret().as_bytes();
+    header.to_str().is_ok_and(|header| discourse::verify_signature(secret, body, header))
 }
 
 /// The routes: `POST /hooks/{source}`, and a line of plain text at `/`.

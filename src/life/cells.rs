@@ -529,14 +529,15 @@ fn a_changed_item_under_a_teams_edit_asks() {
     let hold = settings();
     let changed = changes(VerdictKind::Hold)(&edited, &rules(&hold, 600)).unwrap().item;
     assert_eq!((changed.posts["a"].text.as_str(), changed.posts["b"].text.as_str()), ("new", "ours"));
-    assert_eq!(may_leave(&changed, "a", at(READY)), Ok(()));
-    assert_eq!(may_leave(&changed, "b", at(READY)), Err(WhyNot::Outdated));
+    // 3.1 counts from the change, three hours after first sight at most; the window starts then.
+    assert_eq!(may_leave(&changed, "a", at(180 + 1440)), Ok(()));
+    assert_eq!(may_leave(&changed, "b", at(180 + 1440)), Err(WhyNot::Outdated));
     for choice in [
         Act::Approve,
         Act::Edit { account: b(), post: post("ours, newer") },
         Act::Reset { account: b(), post: post("new") },
     ] {
-        assert_eq!(may_leave(&acted(&changed, choice, 601).item, "b", at(READY)), Ok(()));
+        assert_eq!(may_leave(&acted(&changed, choice, 601).item, "b", at(180 + 1440)), Ok(()));
     }
 }
 

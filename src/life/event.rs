@@ -112,15 +112,15 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
             lapse(work);
             follow_up(work);
             reword(work, change.posts);
+            // 3.1 and 3.2 hold for an item that is on the desk already as well (worked example C): an edit soon after it
+            // settled starts the window anew, a late one is what `settle-at-most` and grace are for.
+            let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
+            let settled = work.item.settled.map_or(settled, |before| before.max(settled));
+            work.item.settled = Some(settled);
+            work.grow_window(later(settled, rules.hold.window));
+            work.grace(rules);
             if work.item.phase == Phase::Settling {
-                let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
-                let settled = work.item.settled.map_or(settled, |before| before.max(settled));
-                work.item.settled = Some(settled);
-                work.grow_window(later(settled, rules.hold.window));
-                work.grace(rules);
                 work.item.first_window_end = work.item.window_end;
-            } else {
-                work.grace(rules);
             }
         }
         State::Done => {

@@ -460,11 +460,9 @@ impl Model {
                 }
                 self.lapse();
                 self.reword();
-                if self.phase == 's' {
+                if cell == "anew" {
                     self.settled = self.settled.max((clock + 30).min(180));
                     self.grow(self.settled + WINDOW);
-                }
-                if cell == "anew" {
                     self.grow(clock + GRACE);
                 }
             }

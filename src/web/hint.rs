@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -87,40 +85,6 @@ impl HintReceiver {
         let hint = waiting.order.pop_front()?;
         waiting.known.remove(&hint);
         Some(hint)
-    }
-}
-
-/// What a verified event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
-    /// A ping, a like, a new user: nothing that is announced.
-    Nothing,
-    /// A topic, by its id where the event says it; else something that cannot be read but was signed: poll.
-    Topic(Option<u64>),
-}
-
-/// Reads the body of an event, whose signature was verified.
-pub fn topic_of(body: &[u8]) -> About {
-    #[derive(Deserialize)]
-    struct Event {
-        topic: Option<Topic>,
-        post: Option<Post>,
-        #[serde(flatten)]
-        _others: IgnoredAny,
-    }
-    #[derive(Deserialize)]
-    struct Topic {
-        id: Option<u64>,
-    }
-    #[derive(Deserialize)]
-    struct Post {
-        topic_id: Option<u64>,
-    }
-    match serde_json::from_slice(body) {
-        Ok(Event { topic: Some(topic), .. }) => About::Topic(topic.id),
-        Ok(Event { post: Some(post), .. }) => About::Topic(post.topic_id),
-        Ok(Event { topic: None, post: None, .. }) => About::Nothing,
-        Err(_) => About::Topic(None),
     }
 }
 
@@ -218,25 +182,6 @@ mod tests {
         let (sender, mut receiver) = queue(2);
         let (got, _) = tokio::join!(receiver.next(), async { sender.hint(hint(7)) });
         assert_eq!(got, hint(7));
-    }
-
-    #[track_caller]
-    fn check(body: &str, want: About) {
-        assert_eq!(topic_of(body.as_bytes()), want, "{body}");
-    }
-
-    #[test]
-    fn what_events_are_about() {
-        check(r#"{"ping":"OK"}"#, About::Nothing);
-        check(r#"{"topic":{"id":7,"title":"x"}}"#, About::Topic(Some(7)));
-        check(r#"{"post":{"id":3,"topic_id":8}}"#, About::Topic(Some(8)));
-        check(r#"{"like":{"post":{"topic_id":8}}}"#, About::Nothing);
-        check(r#"{"topic":{}}"#, About::Topic(None));
-        check(r#"{"topic":{"id":-1}}"#, About::Topic(None));
-        check("", About::Topic(None));
-        check("[]", About::Topic(None));
-        check(&"[".repeat(100_000), About::Topic(None));
-        check(&format!(r#"{{"x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000)), About::Topic(None));
     }
 
     #[test]

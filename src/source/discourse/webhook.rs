@@ -111,5 +111,6 @@ mod tests {
         assert!(parse_webhook(br#"{"topic":{"title":"x"}}"#).is_err());
         assert!(parse_webhook(b"payload=1").is_err());
         assert!(parse_webhook(b"[]").is_err());
+        assert!(parse_webhook(&b"[".repeat(100_000)).is_err());
     }
 }
