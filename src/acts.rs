@@ -2,6 +2,12 @@
 //! is no second path to a veto.
 //!
 //! An act only records and decides. What needs the network is done by the service on its own beat.
+mod join;
+mod object;
+mod select;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +24,11 @@ use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
 use crate::render::Templates;
-use crate::store::{Change, CommitError, JournalFilter, Note, Store};
+use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, Store};
 use crate::wording;
+
+pub use object::{found_object, post_object, queue_object};
+use object::{item_object, posts_object};
 
 /// Everything that can be asked of the store and the team's acts on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +50,22 @@ pub enum Request {
         items: Vec<String>,
         /// What.
         act: TeamAct,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Two items are one thing: the higher number becomes a duplicate of the lower.
+    Join {
+        /// A number or an address.
+        item: String,
+        /// The other one.
+        other: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A duplicate was another thing after all.
+    Split {
+        /// The duplicate: a number.
+        item: String,
         /// Why.
         reason: Option<String>,
     },
@@ -147,6 +172,11 @@ impl Failure {
     pub fn nothing(error: impl Into<String>) -> Self {
         Self { code: 3, error: error.into(), hint: Some("`oyez queue --all` lists every item".into()) }
     }
+
+    /// Whoever asked has seen enough (`oyez log | head`): the end of the work, not worth words, exit 0.
+    pub fn unread() -> Self {
+        Self { code: 0, error: String::new(), hint: None }
+    }
 }
 
 impl From<crate::store::StoreError> for Failure {
@@ -168,6 +198,8 @@ pub struct Desk {
     wake: Option<Arc<tokio::sync::Notify>>,
 }
 
+/// Where the deliverer leaves word that the clock is not believed, in the store's small values.
+pub(crate) const DISTRUST: &str = "distrust";
 /// How often an act is tried again when somebody else changed the item in between.
 const CONFLICT_TRIES: usize = 20;
 /// Items one call may name: a slip of the finger must not veto a conference's archive.
@@ -196,6 +228,8 @@ impl Desk {
             Request::Queue { all } => self.queue(all, sink),
             Request::Show { item } => self.show(&item, sink),
             Request::Act { items, act, reason } => self.act(actor, &items, &act, reason.as_deref(), sink),
+            Request::Join { item, other, reason } => self.join(actor, &item, &other, reason.as_deref(), sink),
+            Request::Split { item, reason } => self.split(actor, &item, reason.as_deref(), sink),
             Request::Forget { items, reason } => self.forget(actor, &items, &reason, sink),
             Request::Log { item } => self.log(item, sink),
             Request::Verify => self.verify(sink),
@@ -208,7 +242,7 @@ impl Desk {
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
         if all {
             for item in self.store.items(..) {
-                emit(sink, queue_object(&item?, &plan))?;
+                emit(sink, self.document(&item?, &plan)?)?;
             }
             return Ok(());
         }
@@ -218,16 +252,50 @@ impl Desk {
         // What leaves first stands first; what waits for a person's word stands at the end.
         items.sort_by_key(|item| (plan.until(item).unwrap_or(Timestamp::MAX), item.number));
         for item in &items {
-            emit(sink, queue_object(item, &plan))?;
+            emit(sink, self.document(item, &plan)?)?;
+        }
+        for trouble in self.troubles()? {
+            emit(sink, trouble)?;
         }
         Ok(())
+    }
+
+    /// What keeps things from being heard or said that is no item's own matter: `{"trouble": …}`. The command line shows
+    /// them under the queue; in its JSON every line is an item.
+    fn troubles(&self) -> Result<Vec<Value>, Failure> {
+        let mut troubles = Vec::new();
+        if let Some(why) = self.store.meta(DISTRUST)?.and_then(|why| why.as_str().map(str::to_owned)) {
+            troubles.push(json!({"trouble": format!("nothing leaves: {why}")}));
+        }
+        for source in self.config.sources.iter().filter(|source| source.enabled) {
+            let record = self.store.source(&source.name)?;
+            let name = &source.name;
+            if let Some(why) = &record.stopped {
+                troubles.push(json!({"trouble": format!("source {name} is not asked any more: {why}")}));
+            } else if let Some(why) = &record.last_error {
+                troubles
+                    .push(json!({"trouble": format!("source {name} is failing: {why}"), "since": record.last_success}));
+            }
+            if let Some(gap) = &record.gap {
+                troubles.push(json!({"trouble": format!("source {name}: {gap}")}));
+            }
+        }
+        for account in self.config.accounts.iter().filter(|account| account.enabled) {
+            if let Some(locked) = self.store.account(&account.name)?.locked {
+                troubles.push(json!({
+                    "trouble": format!("account {} is stopped: {}", account.name, locked.reason),
+                    "since": locked.at,
+                }));
+            }
+        }
+        Ok(troubles)
     }
 
     fn show(&self, item: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let number = self.one(item)?;
         let item = self.must(number)?;
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
-        let mut document = queue_object(&item, &plan);
+        let mut document = self.document(&item, &plan)?;
         let journal: Vec<Value> = self
             .store
             .journal(filter(Some(number)))
@@ -257,29 +325,43 @@ impl Desk {
         sink: Sink<'_>,
     ) -> Result<(), Failure> {
         let numbers = self.several(items)?;
-        let mut refusals = Vec::new();
-        for number in &numbers {
-            match self.act_on(*number, actor, act, reason) {
-                Ok(document) => emit(sink, document)?,
-                Err(failure) => refusals.push(failure),
-            }
-        }
+        let done = each(&numbers, |number| {
+            let document = self.act_on(number, actor, act, reason)?;
+            Ok(emit(sink, document))
+        });
+        self.wake();
+        done
+    }
+
+    /// The service has something to look at.
+    fn wake(&self) {
         if let Some(wake) = &self.wake {
             wake.notify_one();
         }
-        match refusals.len() {
-            0 => Ok(()),
-            1 => Err(refusals.remove(0)),
-            n => Err(Failure {
-                code: refusals.iter().map(|r| r.code).min().unwrap_or(1),
-                error: format!(
-                    "{n} of {} were refused: {}",
-                    numbers.len(),
-                    refusals.iter().map(|r| r.error.as_str()).collect::<Vec<_>>().join("; ")
-                ),
-                hint: refusals.into_iter().find_map(|r| r.hint),
-            }),
+    }
+
+    fn rules<'a>(&'a self, item: &Item, now: Timestamp) -> Rules<'a> {
+        Rules {
+            now,
+            hold: hold::for_kind(&self.config.hold, &item.kind),
+            zone: &self.config.service.time_zone,
+            give_up: self.config.delivery.give_up,
+            patience: Patience::default(),
         }
+    }
+
+    /// What is shown after an act: the queue object as it is now, whether anything changed, what to know.
+    fn acted(&self, number: Number, changed: bool, mut hints: Vec<String>) -> Result<Value, Failure> {
+        let after = self.must(number)?;
+        let plan = plan::make(&self.store, &self.config, self.clock.now())?;
+        let mut document = self.document(&after, &plan)?;
+        let object = document.as_object_mut().expect("a queue object is an object");
+        object.insert("changed".into(), json!(changed));
+        if !self.is_served() && needs_service(&after) {
+            hints.push("no service is running: what needs the network is done when `oyez run` starts".into());
+        }
+        object.insert("hints".into(), json!(hints));
+        Ok(document)
     }
 
     /// One act on one item: read, decide, and store in one transaction that fails when the item changed in between.
@@ -287,16 +369,8 @@ impl Desk {
         for _ in 0..CONFLICT_TRIES {
             let item = self.must(number)?;
             let now = self.clock.now();
-            let rules = Rules {
-                now,
-                hold: hold::for_kind(&self.config.hold, &item.kind),
-                zone: &self.config.service.time_zone,
-                give_up: self.config.delivery.give_up,
-                patience: Patience::default(),
-            };
-            let (life_act, text) = self.prepare(&item, act, now)?;
-            let applied = life::act(&item, &life_act, actor, &rules)
-                .map_err(|refused| Failure::failed(refused.why, refused.hint))?;
+            let Prepared { act: life_act, text, problems } = self.prepare(&item, actor, act, now)?;
+            let applied = life::act(&item, &life_act, actor, &self.rules(&item, now))?;
             if applied.changed {
                 let mut entries = vec![Note {
                     text,
@@ -313,37 +387,29 @@ impl Desk {
                     Err(CommitError::Store(error)) => return Err(error.into()),
                 }
             }
-            let after = self.must(number)?;
-            let plan = plan::make(&self.store, &self.config, now)?;
-            let mut document = queue_object(&after, &plan);
-            let object = document.as_object_mut().expect("a queue object is an object");
+            let hints = applied.warnings.into_iter().chain(problems).collect();
+            let mut document = self.acted(number, applied.changed, hints)?;
             if matches!(act, TeamAct::Veto | TeamAct::Retract | TeamAct::Skip { .. }) {
+                let object = document.as_object_mut().expect("a queue object is an object");
                 object.insert("too_late".into(), json!(applied.too_late));
             }
-            object.insert("changed".into(), json!(applied.changed));
-            let mut hints = applied.warnings;
-            if !self.is_served() && needs_service(&after) {
-                hints.push("no service is running: what needs the network is done when `oyez run` starts".into());
-            }
-            object.insert("hints".into(), json!(hints));
             return Ok(document);
         }
-        Err(Failure::failed(
-            format!("item {number} is being changed by somebody else all the time"),
-            Some("try again".into()),
-        ))
+        Err(busy(number))
     }
 
-    /// Makes the life's act of the team's: renders and measures what has to be rendered. Also the text for the journal.
-    fn prepare(&self, item: &Item, act: &TeamAct, now: Timestamp) -> Result<(Act, Option<String>), Failure> {
-        Ok(match act {
+    /// Makes the life's act of the team's: renders and measures what has to be rendered.
+    fn prepare(&self, item: &Item, actor: &str, act: &TeamAct, now: Timestamp) -> Result<Prepared, Failure> {
+        let mut problems = Vec::new();
+        let (act, text) = match act {
             TeamAct::Veto => (Act::Veto, None),
-            TeamAct::Skip { account } => (Act::Skip { account: account.clone() }, None),
+            TeamAct::Skip { account } => (Act::Skip { account: self.named(item, account)? }, None),
             TeamAct::Approve { now: false } => (Act::Approve, None),
-            TeamAct::Approve { now: true } => (Act::ApproveNow { posts: self.all_worded(item)? }, None),
+            TeamAct::Approve { now: true } => (Act::ApproveNow { posts: self.all_worded(item, &mut problems)? }, None),
             TeamAct::Snooze { seconds } => {
-                let until = now.checked_add(Duration::from_secs(*seconds));
-                let until = until.map_err(|_| Failure::usage("nobody snoozes for that long", None))?;
+                let until = now.checked_add(Duration::from_secs(*seconds)).map_err(|_| {
+                    Failure::usage("a snooze of that length has no end", Some("for good, `oyez veto` stops it".into()))
+                })?;
                 (Act::Snooze { until }, None)
             }
             TeamAct::Edit { account, text } => {
@@ -355,7 +421,7 @@ impl Desk {
                 let text = post.text.clone();
                 (Act::Reset { account: account.clone(), post }, Some(text))
             }
-            TeamAct::Reinstate => (Act::Reinstate { posts: self.all_worded(item)? }, None),
+            TeamAct::Reinstate => (Act::Reinstate { posts: self.all_worded(item, &mut problems)? }, None),
             TeamAct::Retract => (Act::Retract, None),
             TeamAct::Amend { account, text } => {
                 let accounts: Vec<String> = match account {
@@ -371,7 +437,11 @@ impl Desk {
                     .into_iter()
                     .map(|name| {
                         let post = match text {
-                            Some(text) => self.edited(item, &name, text)?,
+                            Some(text) => crate::item::Post {
+                                edited_by: Some(actor.to_owned()),
+                                outdated_edit: false,
+                                ..self.edited(item, &name, text)?
+                            },
                             None => self.worded(item, &name)?,
                         };
                         Ok((name, post))
@@ -381,10 +451,19 @@ impl Desk {
             }
             TeamAct::ResolveSent { account, url } => {
                 let id = self.account(account).ok().and_then(|a| crate::platform::id_in_url(a.platform(), url));
-                (Act::ResolveSent { account: account.clone(), url: url.to_string(), id }, None)
+                (Act::ResolveSent { account: self.named(item, account)?, url: url.to_string(), id }, None)
             }
-            TeamAct::ResolveNotSent { account } => (Act::ResolveNotSent { account: account.clone() }, None),
-        })
+            TeamAct::ResolveNotSent { account } => (Act::ResolveNotSent { account: self.named(item, account)? }, None),
+        };
+        Ok(Prepared { act, text, problems })
+    }
+
+    /// An account that the item or the configuration knows: one taken out of the configuration can still be spoken of.
+    fn named(&self, item: &Item, name: &str) -> Result<String, Failure> {
+        if !item.deliveries.contains_key(name) {
+            self.account(name)?;
+        }
+        Ok(name.to_owned())
     }
 
     fn account(&self, name: &str) -> Result<&crate::config::AccountConfig, Failure> {
@@ -405,7 +484,12 @@ impl Desk {
                 Some("to stop the post, use `oyez skip` or `oyez veto`".into()),
             ));
         }
-        let mut post = item.posts.get(&account.name).cloned().unwrap_or_default();
+        let mut post = match item.posts.get(&account.name) {
+            Some(post) => post.clone(),
+            // Before it has settled the template's picture and language are still to be found; a template that fails
+            // must not keep a person from writing the text.
+            None => self.worded(item, &account.name).unwrap_or_default(),
+        };
         post.text = text.to_owned();
         post.limit = limits.max_length;
         post.length = crate::render::measure(text, &limits).0;
@@ -425,27 +509,51 @@ impl Desk {
             .map_err(|error| Failure::failed(format!("cannot word a post for {}: {error}", account.name), None))
     }
 
-    fn all_worded(&self, item: &Item) -> Result<std::collections::BTreeMap<String, crate::item::Post>, Failure> {
-        Ok(wording::word_all(&self.store, item, &self.config, &self.templates)?.0)
+    /// The posts of all accounts; `problems` says which could not be worded.
+    fn all_worded(
+        &self,
+        item: &Item,
+        problems: &mut Vec<String>,
+    ) -> Result<std::collections::BTreeMap<String, crate::item::Post>, Failure> {
+        let (posts, failed) = wording::word_all(&self.store, item, &self.config, &self.templates)?;
+        problems.extend(failed.into_iter().map(|(account, why)| format!("there is no post for {account}: {why}")));
+        Ok(posts)
     }
 
     fn forget(&self, actor: &str, items: &[String], reason: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let numbers = self.several(items)?;
-        for number in numbers {
-            let item = self.must(number)?;
-            if item.is_active() && item.deliveries.values().any(|d| !d.progress.is_end()) {
-                return Err(Failure::failed(
-                    format!("item {number} is still on its way"),
-                    Some(format!("`oyez veto {number}` first")),
-                ));
-            }
-            self.store
-                .forget(number, actor, Some(reason), self.clock.now())
-                .map_err(|error| Failure::failed(error.to_string(), None))?;
-            let plan = plan::make(&self.store, &self.config, self.clock.now())?;
-            emit(sink, queue_object(&self.must(number)?, &plan))?;
+        each(&numbers, |number| {
+            self.forget_one(number, actor, reason)?;
+            Ok(emit(sink, self.acted(number, true, Vec::new())?))
+        })
+    }
+
+    fn forget_one(&self, number: Number, actor: &str, reason: &str) -> Result<(), Failure> {
+        let item = self.must(number)?;
+        // An unsure one is looked for by its text, a retraction is watched: neither may lose its words yet.
+        let open = item.deliveries.iter().find(|(_, d)| !d.progress.is_end());
+        if let Some((account, delivery)) = open.filter(|_| item.is_active()) {
+            let hint = match &delivery.progress {
+                Progress::Queued | Progress::Sending { .. } => format!("`oyez veto {number}` first"),
+                Progress::Unsure { .. } | Progress::Waiting { .. } => {
+                    format!("`oyez resolve {number} --account {account}` first")
+                }
+                Progress::Retracting { .. } => "wait until it is retracted".to_owned(),
+                Progress::Sent { .. } | Progress::Failed { .. } | Progress::Cancelled | Progress::Retracted { .. } => {
+                    format!("see `oyez show {number}`")
+                }
+            };
+            let state = delivery.progress.name();
+            return Err(Failure::failed(format!("item {number} is still {state} on {account}"), Some(hint)));
         }
-        Ok(())
+        match self.store.forget(number, actor, Some(reason), self.clock.now()) {
+            Ok(_) => Ok(()),
+            Err(ForgetError::Unknown(number)) => Err(missing(number)),
+            Err(error @ ForgetError::OnItsWay { .. }) => {
+                Err(Failure::failed(error.to_string(), Some(format!("`oyez veto {number}` first"))))
+            }
+            Err(ForgetError::Store(error)) => Err(error.into()),
+        }
     }
 
     fn log(&self, item: Option<Number>, sink: Sink<'_>) -> Result<(), Failure> {
@@ -471,7 +579,10 @@ impl Desk {
     fn export(&self, sink: Sink<'_>) -> Result<(), Failure> {
         // A line goes as the text it is: its digest is over the bytes.
         let lines = Lines { sink, rest: Vec::new() };
-        self.store.export(lines).map_err(|error| Failure::failed(format!("the export is not complete: {error}"), None))
+        self.store.export(lines).map_err(|error| match error {
+            ExportError::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Failure::unread(),
+            error => Failure::failed(format!("the export is not complete: {error}"), None),
+        })
     }
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
@@ -479,81 +590,93 @@ impl Desk {
         emit(sink, json!({"backup": to}))
     }
 
-    fn must(&self, number: Number) -> Result<Item, Failure> {
-        self.store.item(number)?.ok_or_else(|| Failure::nothing(format!("there is no item {number}")))
-    }
-
-    fn one(&self, selector: &str) -> Result<Number, Failure> {
-        let numbers = self.several(&[selector.to_owned()])?;
-        match numbers.as_slice() {
-            [number] => Ok(*number),
-            _ => {
-                Err(Failure::usage("name one item", Some("a number such as `42`, or the address of the topic".into())))
+    /// The queue object, with the reason where a delivery waits for something that only a person can mend.
+    fn document(&self, item: &Item, plan: &Plan) -> Result<Value, Failure> {
+        let mut document = queue_object(item, plan);
+        for delivery in document["deliveries"].as_array_mut().into_iter().flatten() {
+            let name = delivery["account"].as_str().unwrap_or_default().to_owned();
+            if delivery["state"] == "queued"
+                && delivery["error"].is_null()
+                && let Some(why) = self.stuck(item, &name)?
+            {
+                delivery["error"] = why.into();
             }
         }
+        Ok(document)
     }
 
-    /// Numbers, lists, ranges and addresses to numbers, in order, without repeats. A range passes over numbers that do
-    /// not exist, a number named by itself must.
-    fn several(&self, selectors: &[String]) -> Result<Vec<Number>, Failure> {
-        let mut numbers = Vec::new();
-        for selector in selectors {
-            if selector.contains("://") {
-                numbers.push(self.by_address(selector)?);
-                continue;
-            }
-            for part in selector.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                let bad = || {
-                    Failure::usage(
-                        format!("`{part}` names no item"),
-                        Some("write a number, a list `42,50`, a range `50-61`, or the address of the topic".into()),
-                    )
-                };
-                match part.split_once('-') {
-                    Some((from, to)) => {
-                        let from: Number = from.trim().parse().map_err(|_| bad())?;
-                        let to: Number = to.trim().parse().map_err(|_| bad())?;
-                        if to < from {
-                            return Err(bad());
-                        }
-                        if to - from >= MOST_ITEMS as u64 {
-                            return Err(Failure::usage(format!("a range of more than {MOST_ITEMS} items"), None));
-                        }
-                        let before = numbers.len();
-                        for number in from..=to {
-                            if self.store.item(number)?.is_some() {
-                                numbers.push(number);
-                            }
-                        }
-                        if numbers.len() == before {
-                            return Err(Failure::nothing(format!("there is no item from {from} to {to}")));
-                        }
-                    }
-                    None => {
-                        let number: Number = part.trim_start_matches('#').parse().map_err(|_| bad())?;
-                        self.must(number)?;
-                        numbers.push(number);
-                    }
+    /// Why a queued delivery does not leave by itself, where it is not the item that says so.
+    fn stuck(&self, item: &Item, account: &str) -> Result<Option<String>, Failure> {
+        let number = item.number;
+        let settled = item.phase == crate::item::Phase::Held;
+        let post = item.posts.get(account);
+        Ok(match self.config.account(account) {
+            None => Some(format!("there is no account `{account}` in the configuration any more")),
+            Some(account) if !account.enabled => Some("the account is switched off".to_owned()),
+            Some(_) => match (self.store.account(account)?.locked, post) {
+                (Some(locked), _) => Some(format!("the account is stopped: {}", locked.reason)),
+                (None, None) if settled => {
+                    Some(format!("no post could be worded: `oyez edit {number} --account {account}` writes one"))
                 }
-            }
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        numbers.retain(|number| seen.insert(*number));
-        if numbers.is_empty() {
-            return Err(Failure::usage("no item was named", None));
-        }
-        Ok(numbers)
+                (None, Some(post)) if post.outdated_edit => Some(format!(
+                    "the author changed the item under this text: edit it, `oyez edit {number} --account {account} --reset`, or approve it"
+                )),
+                (None, Some(_) | None) => None,
+            },
+        })
     }
+}
 
-    fn by_address(&self, address: &str) -> Result<Number, Failure> {
-        let url: Url =
-            address.parse().map_err(|error| Failure::usage(format!("`{address}` is not an address: {error}"), None))?;
-        for key in crate::link::identity_keys(&url) {
-            if let Some(number) = self.store.by_key(&key)? {
-                return Ok(number);
-            }
+/// A team's act made ready for the item's life.
+struct Prepared {
+    act: Act,
+    /// For the journal.
+    text: Option<String>,
+    /// What could not be made ready and does not stop the act.
+    problems: Vec<String>,
+}
+
+impl From<life::Refused> for Failure {
+    fn from(refused: life::Refused) -> Self {
+        Self::failed(refused.why, refused.hint)
+    }
+}
+
+fn missing(number: Number) -> Failure {
+    Failure::nothing(format!("there is no item {number}"))
+}
+
+fn busy(number: Number) -> Failure {
+    Failure::failed(format!("item {number} is being changed by somebody else all the time"), Some("try again".into()))
+}
+
+/// Does it to each. One that is refused keeps nobody else from being served, and is told at the end; an answer that
+/// cannot be written (the inner error) does not undo what is still to be done.
+fn each(
+    numbers: &[Number],
+    mut one: impl FnMut(Number) -> Result<Result<(), Failure>, Failure>,
+) -> Result<(), Failure> {
+    let mut refusals = Vec::new();
+    let mut unwritten = None;
+    for number in numbers {
+        match one(*number) {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => unwritten = Some(failure),
+            Err(failure) => refusals.push(failure),
         }
-        Err(Failure::nothing(format!("no item came from `{address}`")))
+    }
+    match refusals.len() {
+        0 => unwritten.map_or(Ok(()), Err),
+        1 => Err(refusals.remove(0)),
+        n => Err(Failure {
+            code: refusals.iter().map(|r| r.code).min().unwrap_or(1),
+            error: format!(
+                "{n} of {} were refused: {}",
+                numbers.len(),
+                refusals.iter().map(|r| r.error.as_str()).collect::<Vec<_>>().join("; ")
+            ),
+            hint: refusals.into_iter().find_map(|r| r.hint),
+        }),
     }
 }
 
@@ -585,97 +708,14 @@ impl std::io::Write for Lines<'_> {
 
 /// Would the service have something to do for this item right now?
 fn needs_service(item: &Item) -> bool {
-    item.deliveries.values().any(|d| d.amend || d.now || matches!(d.progress, Progress::Retracting { .. }))
+    item.deliveries.values().any(|d| {
+        d.amend || (d.now && d.progress == Progress::Queued) || matches!(d.progress, Progress::Retracting { .. })
+    })
 }
 
 fn emit(sink: Sink<'_>, document: Value) -> Result<(), Failure> {
-    sink(document).map_err(|error| Failure::failed(format!("the answer could not be written: {error}"), None))
-}
-
-/// The object of `oyez queue --json`.
-pub fn queue_object(item: &Item, plan: &Plan) -> Value {
-    let found = item.found();
-    json!({
-        "number": item.number,
-        "kind": item.kind,
-        "title": found.title,
-        "url": found.url,
-        "state": item.state().name(),
-        "of": match &item.phase { crate::item::Phase::Duplicate { of } => Some(*of), _ => None },
-        "window_end": item.window_end,
-        "until": plan.until(item),
-        "needs_approval": item.needs_approval(),
-        "attention": item.attention(),
-        "alarms": item.alarms,
-        "seen_by": item.seen_by,
-        "origins": item.origins.iter().map(|origin| origin.source.as_str()).collect::<Vec<_>>(),
-        "deliveries": item.deliveries.iter().map(|(account, delivery)| {
-            let url = match &delivery.progress {
-                Progress::Sent { url, .. } | Progress::Retracting { url, .. } => url.clone(),
-                Progress::Queued | Progress::Sending { .. } | Progress::Waiting { .. } | Progress::Unsure { .. }
-                | Progress::Failed { .. } | Progress::Cancelled | Progress::Retracted { .. } => None,
-            };
-            json!({
-                "account": account,
-                "state": delivery.progress.name(),
-                "not_before": plan.slot(item.number, account).or(delivery.not_before),
-                "attempts": delivery.attempts,
-                "url": url,
-                "error": delivery.error,
-            })
-        }).collect::<Vec<_>>(),
-    })
-}
-
-/// The `item` of `oyez preview --json` and `oyez show --json`.
-pub fn item_object(item: &Item) -> Value {
-    found_object(item.found(), &item.kind)
-}
-
-/// The `item` of a reading.
-pub fn found_object(found: &crate::item::Found, kind: &str) -> Value {
-    json!({
-        "kind": kind,
-        "source_key": found.key,
-        "title": found.title,
-        "url": found.url,
-        "author": found.author.as_ref().map(|author| author.name.as_str()),
-        "published": found.published,
-        "text": found.text,
-        "images": found.images,
-        "tags": found.tags,
-        "links": found.links,
-        "category": found.category,
-        "event": found.event,
-        "persons": found.persons,
-        "language": found.language,
-    })
-}
-
-fn posts_object(item: &Item, config: &Config) -> Vec<Value> {
-    item.posts
-        .iter()
-        .map(|(account, post)| {
-            let platform = config.accounts.iter().find(|a| &a.name == account).map(|a| a.platform());
-            post_object(account, platform, post)
-        })
-        .collect()
-}
-
-/// One of `posts` of `oyez preview --json`.
-pub fn post_object(account: &str, platform: Option<&str>, post: &crate::item::Post) -> Value {
-    json!({
-        "account": account,
-        "platform": platform,
-        "text": post.text,
-        "length": post.length,
-        "limit": post.limit,
-        "fits": post.length <= post.limit,
-        "language": post.language,
-        "media": post.media,
-        "card": Value::Null,
-        "warnings": post.warnings,
-        "edited_by": post.edited_by,
-        "outdated_edit": post.outdated_edit,
+    sink(document).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::unread(),
+        _ => Failure::failed(format!("the answer could not be written: {error}"), None),
     })
 }

@@ -1,5 +1,5 @@
-//! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line and the
-//! tests, by nothing else.
+//! The wiring: configuration to store, sources, platforms and tasks; start and stop. Imported by the command line, the
+//! demo and the tests, by nothing else.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -231,7 +231,28 @@ impl App {
     }
 
     /// One poll-and-deliver round. `all`: also sources that are not due.
+    /// Who wants to veto meanwhile is heard: the round listens on the socket as the service does, where it can.
     pub async fn once(&self, all: bool) -> anyhow::Result<Round> {
+        let path = &self.config.service.socket;
+        match socket::bind(path) {
+            Ok(listener) => {
+                let _cleanup = socket::Cleanup(path.clone());
+                let never = std::future::pending();
+                tokio::select! {
+                    round = self.round(all) => round,
+                    () = socket::serve(listener, Arc::clone(&self.desk), never) => {
+                        anyhow::bail!("the socket ended by itself")
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!("nobody can act during this round: {error:#}");
+                self.round(all).await
+            }
+        }
+    }
+
+    async fn round(&self, all: bool) -> anyhow::Result<Round> {
         self.deliverer.start(true)?;
         self.deliverer.learn_limits().await?;
         let polled = self.poller.tick(all).await?;

@@ -44,7 +44,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move: tests and the demo.
+/// A clock that stands still until it is told to move: for tests.
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<Timestamp>,

@@ -25,6 +25,9 @@ use crate::render::Templates;
 use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
 use crate::wording;
 
+#[cfg(test)]
+mod tests;
+
 /// One request to a platform, with its uploads, must end within this. Whatever has not ended by then is unsure.
 const SEND_PATIENCE: Duration = Duration::from_secs(180);
 /// An origin that was out of reach is asked again after this.
@@ -332,8 +335,18 @@ impl Deliverer {
     /// When there is something to do again, as things stand now.
     fn look_ahead(&self, tally: &mut Tally) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if let Some(at) = plan::make(&self.store, &self.config, now)?.next() {
+        let items = self.store.active()?;
+        let plan = plan::of(&items, &self.store, &self.config, now)?;
+        if let Some(at) = plan.next() {
             tally.next = earlier(tally.next, at);
+        }
+        // What was sent in this round may have to be looked into long before the next one would come by itself.
+        for item in &items {
+            for account in item.deliveries.keys() {
+                if let Step::Wait { until } = self.step(item, account, plan.slot(item.number, account), now)? {
+                    tally.next = earlier(tally.next, until);
+                }
+            }
         }
         Ok(())
     }
@@ -743,6 +756,7 @@ impl Deliverer {
                 Some(why) => tracing::error!("nothing leaves: {why}"),
                 None => tracing::warn!("the clock is believed again"),
             }
+            self.store.set_meta(crate::acts::DISTRUST, &json!(verdict))?;
             before.clone_from(&verdict);
         }
         Ok(verdict)

@@ -502,7 +502,11 @@ impl Item {
 
     /// Must a person look at it: something failed, nobody knows whether it is out, or an alarm was raised.
     pub fn attention(&self) -> bool {
+        let outdated = |(account, delivery): (&String, &Delivery)| {
+            delivery.progress == Progress::Queued && self.posts.get(account).is_some_and(|post| post.outdated_edit)
+        };
         !self.alarms.is_empty()
+            || (self.phase == Phase::Held && self.deliveries.iter().any(outdated))
             || self.deliveries.values().any(|d| {
                 matches!(d.progress, Progress::Failed { .. } | Progress::Unsure { .. } | Progress::Waiting { .. })
             })

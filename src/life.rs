@@ -27,7 +27,7 @@ use crate::platform::{Published, ReadBack, SendError};
 pub use act::act;
 pub use event::happen;
 pub(crate) use event::{expires_at, stale_at};
-pub use join::{join, split};
+pub use join::{follow, join, split};
 
 use crate::hold::{grace_end, settled_at};
 use time::later;
@@ -181,6 +181,8 @@ pub enum Event {
         at: usize,
         /// The place.
         origin: Box<Origin>,
+        /// What the policy says of it as it is there: a stricter word counts, a looser one does not.
+        verdict: Verdict,
     },
     /// Its origin was read.
     Reachable,

@@ -409,6 +409,7 @@ impl Poller {
         sightings.append(&mut polled.sightings);
         self.adopt(name, &polled.contacts)?;
 
+        let spoken: BTreeSet<String> = sightings.iter().map(|sighting| sighting.contact.clone()).collect();
         let mut first_contacts = BTreeSet::new();
         // A sighting's own contact as well: whatever a source forgets to list, its past stays quiet.
         for contact in polled.contacts.iter().chain(sightings.iter().map(|sighting| &sighting.contact)) {
@@ -428,7 +429,9 @@ impl Poller {
         let mut leave_alone: Option<Duration> = None;
         let mut failed = None;
         for sighting in sightings {
-            if let Some(number) = self.store.by_key(&sighting.key)? {
+            if let Some(number) = self.store.by_key(&sighting.key)?
+                && !self.is_only_an_alias(number, &sighting.key)?
+            {
                 let same =
                     self.store.fingerprint(&print_key(name, &sighting))?.as_deref() == Some(&sighting.fingerprint);
                 if !same || self.is_gone_at(number, name, &sighting.key)? {
@@ -441,13 +444,24 @@ impl Poller {
                 Some(published) => published >= now - watched.config.backfill && !watched.config.backfill.is_zero(),
                 None => false,
             };
+            // A place that showed nothing at first contact may only have been out of order: what is older than the contact
+            // itself is its past, not news.
+            let past = record.began_empty.contains(&sighting.contact)
+                && match self.store.contacted(&sighting.contact)? {
+                    Some(at) => sighting.published.is_some_and(|published| published < at),
+                    None => false,
+                };
             let old_notice = sighting.pinned && sighting.published.is_some_and(|p| p < now - OLD_PINNED);
-            if (first && !young) || old_notice {
+            if ((first || past) && !young) || old_notice {
                 quiet.push(sighting);
             } else {
                 fresh.push(sighting);
             }
         }
+
+        record.began_empty.retain(|contact| !spoken.contains(contact));
+        let silent = first_contacts.iter().filter(|contact| !spoken.contains(*contact) && !whole.contains(contact));
+        record.began_empty.extend(silent.cloned());
 
         // First contact is one transaction with the contacts themselves: a crash between the two would announce the past.
         let mut known: Vec<Item> = Vec::new();
@@ -660,6 +674,7 @@ impl Poller {
         };
         for _ in 0..CONFLICT_TRIES {
             let same = self.same_thing(&origin.found)?;
+            let verdict = self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
             let change = match same {
                 Some(item) => {
                     tally.seen = 0;
@@ -668,7 +683,7 @@ impl Poller {
                     let number = item.number;
                     let rank = order(&origin.source);
                     let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
-                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()) };
+                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()), verdict };
                     let Ok(joined) = life::happen(&item, event, &self.rules(&item.kind, now)) else {
                         return Ok(Some(Tally::default()));
                     };
@@ -680,8 +695,6 @@ impl Poller {
                     Change { items: vec![joined.item], notes, durable: true, ..Change::default() }
                 }
                 None => {
-                    let verdict =
-                        self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
                     let rules = self.rules(&watched.config.kind, now);
                     let accounts: Vec<String> =
                         self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
@@ -735,6 +748,14 @@ impl Poller {
             }
         }
         Ok(None)
+    }
+
+    /// Is this thing known by another place's word alone, and was never seen at its own? Then it has yet to join.
+    fn is_only_an_alias(&self, number: Number, key: &str) -> Result<bool, StoreError> {
+        let Some(item) = self.store.item(number)? else { return Ok(false) };
+        let own = item.origins.iter().any(|origin| origin.found.key == key);
+        let named = item.origins.iter().any(|origin| origin.found.aliases.iter().any(|alias| alias == key));
+        Ok(named && !own && !item.forgotten)
     }
 
     /// Is it recorded as gone where the list now shows it?
@@ -1090,3 +1111,6 @@ fn known_item(watched: &Watched, sighting: &Sighting, now: Timestamp) -> Item {
         ..Item::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

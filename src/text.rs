@@ -1,7 +1,7 @@
 //! HTML and plain text of strangers to plain text, links and images.
 //!
 //! Every body takes the same way: [`bound`] limits size and depth before a parser sees a byte, [`cooked`] takes the tree
-//! apart by the table of what Discourse cooks, html2text turns what is left into lines, and [`clean`] removes what a
+//! apart by the table of what Discourse cooks, html2text turns what is left into lines, and [`clean()`] removes what a
 //! reader cannot see. Nothing here fails: what cannot be read is left out.
 mod alt;
 mod bound;

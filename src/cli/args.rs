@@ -41,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Write a commented oyez.toml for a forum category, with a dry-run account; show the five newest topics; post nothing.
     ///
-    /// CATEGORY-URL is the address of the category page, e.g. https://discourse.example.org/c/announcements/8.
+    /// CATEGORY-URL is the address of the category page, for example `https://discourse.example.org/c/announcements/8`.
     /// An existing file is never overwritten.
     Init {
         /// Address of the category page.
@@ -203,6 +203,25 @@ pub enum Command {
         /// It is not out: try again after the grace period.
         #[arg(long)]
         not_sent: bool,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Two items are one thing: the higher number becomes a duplicate of the lower. Undoes no decision, sends nothing twice.
+    Join {
+        /// A number, or the address of the topic or video.
+        #[arg(value_name = "N")]
+        item: String,
+        /// The other one.
+        #[arg(value_name = "M")]
+        other: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// A duplicate is another thing after all: it stands for itself again, as known.
+    Split {
+        /// The duplicate's number.
+        #[arg(value_name = "N")]
+        item: String,
         #[command(flatten)]
         why: Why,
     },

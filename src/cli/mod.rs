@@ -1,5 +1,6 @@
 //! The command line: reads the words, asks the library, prints. The only place that writes to stdout.
 pub mod args;
+mod demo;
 mod online;
 mod preview;
 mod view;
@@ -8,6 +9,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
@@ -19,27 +21,53 @@ use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, Parsed};
 use crate::socket;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use args::{Cli, Command, CountPlatform};
 use view::View;
+
+/// A service that is starting or stopping has the store and does not answer on the socket; stopping may take as long as
+/// what is under way. A veto waits for it, about ten seconds: each try waits a third of a second for the lock by itself.
+const TURNOVER_TRIES: u32 = 25;
+/// As long as a command may have the store, two seconds.
+const COMMAND_TRIES: u32 = 6;
 
 /// Parses, does it, prints the error chain. Exit codes: 0 done, 1 it failed, 2 the call or the configuration is wrong,
 /// 3 nothing there.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     init_logging(&cli);
     let mut out = Out::new(cli.json);
     match run(&cli, &mut out) {
         Ok(()) => match out.finish() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report(&cli, &stdout_failure(&error)),
+            Err(error) => report(cli.json, &stdout_failure(&error)),
         },
         Err(error) => {
             // What was printed before the failure belongs before it.
             let _ = out.finish();
-            report(&cli, &as_failure(error))
+            report(cli.json, &as_failure(error))
         }
     }
+}
+
+/// The call itself is wrong (or asks for help). With `--json` that is said as every other error is.
+#[expect(clippy::print_stderr, reason = "errors go to stderr, and the arguments that say how are not there yet")]
+fn misread(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+        // Neither words nor exit code depend on whether somebody reads them.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.render().to_string();
+    let (what, usage) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let usage = words(usage.split("\n\n").next().unwrap_or_default());
+    let hint = if usage.is_empty() { "`oyez --help` lists the commands".to_owned() } else { format!("usage: {usage}") };
+    eprintln!("{}", json!({"error": words(what.trim_start_matches("error:")), "hint": hint}));
+    ExitCode::from(2)
 }
 
 fn as_failure(error: anyhow::Error) -> Failure {
@@ -59,18 +87,18 @@ fn as_failure(error: anyhow::Error) -> Failure {
 /// A reader that has seen enough (`oyez log | head`) is no failure worth words.
 fn stdout_failure(error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
-        Failure { code: 0, error: String::new(), hint: None }
+        Failure::unread()
     } else {
         Failure::failed(format!("cannot write to stdout: {error}"), None)
     }
 }
 
 #[expect(clippy::print_stderr, reason = "errors go to stderr, and this is where they are printed")]
-fn report(cli: &Cli, failure: &Failure) -> ExitCode {
+fn report(json: bool, failure: &Failure) -> ExitCode {
     if failure.error.is_empty() {
         return ExitCode::from(failure.code);
     }
-    if cli.json {
+    if json {
         eprintln!("{}", json!({"error": failure.error, "hint": failure.hint}));
     } else {
         let red = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
@@ -95,6 +123,8 @@ fn init_logging(cli: &Cli) {
         (_, 2..) => "oyez=trace,info",
         (_, 1) => "oyez=debug,info",
         (Command::Run { once: false, .. }, _) => "oyez=info,warn",
+        // What goes wrong there goes wrong on purpose, and is told on stdout.
+        (Command::Demo { .. }, _) => "off",
         _ => "oyez=warn,error",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("OYEZ_LOG")
@@ -132,7 +162,7 @@ impl Out {
 fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
     match &cli.command {
         Command::Init { url, output } => runtime()?.block_on(online::init(url, output, out)),
-        Command::Demo { speed, stay } => runtime()?.block_on(crate::demo::run(*speed, *stay, cli.json)),
+        Command::Demo { speed, stay } => demo::run(*speed, *stay, out),
         Command::Run { once, all } => {
             let parsed = load(cli)?;
             for warning in &parsed.warnings {
@@ -180,6 +210,14 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
                 None => TeamAct::ResolveNotSent { account },
             };
             act(cli, out, std::slice::from_ref(item), resolve, &why.reason)
+        }
+        Command::Join { item, other, why } => {
+            let request = Request::Join { item: item.clone(), other: other.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "join" })
+        }
+        Command::Split { item, why } => {
+            let request = Request::Split { item: item.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "split" })
         }
         Command::Forget { items, reason } => {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
@@ -242,7 +280,14 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     let runtime = runtime()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = Arc::new(config);
-    let store = open_store(&config)?;
+    let mut tries = 0;
+    let store = loop {
+        match Store::open(&config.service.state) {
+            // A command may have it for a moment: that must not keep the service from starting.
+            Err(OpenError::InUse) if tries < COMMAND_TRIES => tries += 1,
+            opened => break opened.map_err(|error| unopened(&config, true, &error))?,
+        }
+    };
     let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     if once {
         let tally = runtime.block_on(app.once(all))?;
@@ -257,16 +302,15 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     runtime.block_on(app.run(app::until_told_to_stop()?))
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open(&config.service.state).map_err(|error| {
-        let hint = error.hint();
-        Failure {
-            code: 1,
-            error: format!("cannot open the store in `{}`: {error}", config.service.state.display()),
-            hint,
+/// `serving`: by the service itself, which does not come by the socket.
+fn unopened(config: &Config, serving: bool, error: &OpenError) -> Failure {
+    let hint = match error {
+        OpenError::InUse if serving => {
+            Some("another `oyez run` serves this store: stop that one, or name another `service.state`".to_owned())
         }
-        .into()
-    })
+        OpenError::InUse | OpenError::Newer { .. } | OpenError::Damaged(_) | OpenError::Io(_) => error.hint(),
+    };
+    Failure { code: 1, error: format!("cannot open the store in `{}`: {error}", config.service.state.display()), hint }
 }
 
 fn act(cli: &Cli, out: &mut Out, items: &[String], act: TeamAct, reason: &Option<String>) -> anyhow::Result<()> {
@@ -280,7 +324,12 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
     let config = Arc::new(load(cli)?.config);
     let mut shown = view.begin(out, &config);
     let answered = {
-        let mut sink = |document: Value| shown.document(out, document);
+        // Nobody reading the answer is no reason to leave half of an act undone; a mere reading ends there.
+        let acts = matches!(request, Request::Act { .. } | Request::Forget { .. });
+        let mut sink = |document: Value| match shown.document(out, document) {
+            Err(error) if acts && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        };
         dispatch(&config, &request, &mut sink)
     };
     shown.end(out)?;
@@ -292,20 +341,34 @@ fn dispatch(
     request: &Request,
     sink: &mut dyn FnMut(Value) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
-    if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
-        return answer.map_err(Into::into);
-    }
-    if !Store::exists(&config.service.state)
-        && !matches!(request, Request::Queue { .. } | Request::Log { .. } | Request::Export)
-    {
-        return Err(Failure {
-            code: 3,
-            error: format!("there is no store in `{}` yet", config.service.state.display()),
-            hint: Some("`oyez run` makes one".into()),
+    let mut tries = 0;
+    let store = loop {
+        if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
+            return answer.map_err(Into::into);
         }
-        .into());
-    }
-    let store = open_store(config)?;
+        if !Store::exists(&config.service.state) {
+            if matches!(request, Request::Queue { .. } | Request::Log { item: None }) {
+                // Nothing was ever seen. Looking makes no store, which might belong to another user than the service's.
+                return Ok(());
+            }
+            return Err(Failure {
+                code: 3,
+                error: format!("there is no store in `{}` yet", config.service.state.display()),
+                hint: Some("`oyez run` makes one".into()),
+            }
+            .into());
+        }
+        match Store::open(&config.service.state) {
+            Err(OpenError::InUse) if tries < TURNOVER_TRIES => {
+                tries += 1;
+                if tries == 4 {
+                    tracing::warn!("the store is in use: waiting for a service that starts or stops");
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            opened => break opened.map_err(|error| unopened(config, false, &error))?,
+        }
+    };
     let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)

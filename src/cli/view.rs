@@ -24,16 +24,30 @@ pub(crate) struct Shown {
     view: View,
     zone: TimeZone,
     count: usize,
+    /// What goes under the queue: it is about no item.
+    troubles: Vec<String>,
 }
 
 impl View {
     pub(crate) fn begin(self, _out: &mut Out, config: &Config) -> Shown {
-        Shown { view: self, zone: config.service.time_zone.clone(), count: 0 }
+        self.within(config.service.time_zone.clone())
+    }
+
+    /// With times in this zone.
+    pub(crate) fn within(self, zone: TimeZone) -> Shown {
+        Shown { view: self, zone, count: 0, troubles: Vec::new() }
     }
 }
 
 impl Shown {
     pub(crate) fn document(&mut self, out: &mut Out, document: Value) -> std::io::Result<()> {
+        if let Some(trouble) = document["trouble"].as_str() {
+            // In JSON every line of a queue is an item; programs ask the journal.
+            if !out.json {
+                self.troubles.push(trouble.to_owned());
+            }
+            return Ok(());
+        }
         self.count += 1;
         if out.json {
             return out.line(document);
@@ -61,6 +75,10 @@ impl Shown {
                 View::Show | View::Acted { .. } | View::Verified | View::Backup => {}
             }
         }
+        for trouble in &self.troubles {
+            let line = paint(out.color, RED, &format!("! {trouble}"));
+            out.line(line)?;
+        }
         Ok(())
     }
 
@@ -81,6 +99,7 @@ impl Shown {
             () if item["needs_approval"] == true && matches!(state.as_str(), "settling" | "held" | "publishing") => {
                 "needs approval".to_owned()
             }
+            () if item["of"].is_u64() => format!("is #{}", item["of"]),
             () => self.time(&item["until"]),
         };
         let color = match state.as_str() {
@@ -198,7 +217,10 @@ impl Shown {
             "{} {}: {}{}  {}",
             paint(out.color, BOLD, &format!("#{}", item["number"])),
             done,
-            string(&item["state"]),
+            match item["of"].as_u64() {
+                Some(of) => format!("duplicate of #{of}"),
+                None => string(&item["state"]),
+            },
             until,
             cut(&string(&item["title"]), 60)
         ))?;
@@ -236,16 +258,9 @@ impl Shown {
 
 /// A post framed as it would stand on the network, with its length and what should be known about it.
 pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
-    let bar = paint(out.color, DIM, "  │ ");
-    for line in post["text"].as_str().unwrap_or_default().lines() {
-        for row in fold(line, 92) {
-            out.line(format_args!("{bar}{row}"))?;
-        }
-    }
+    framed(out, post["text"].as_str().unwrap_or_default())?;
     for media in post["media"].as_array().into_iter().flatten() {
-        let alt =
-            media["alt"].as_str().map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
-        out.line(format_args!("{bar}[image] {} ({alt})", string(&media["url"])))?;
+        picture(out, media["url"].as_str(), media["alt"].as_str())?;
     }
     let mut facts = vec![format!("{} of {}", post["length"], post["limit"])];
     if let Some(language) = post["language"].as_str() {
@@ -259,6 +274,25 @@ pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
         out.line(format_args!("    note: {}", string(warning)))?;
     }
     Ok(())
+}
+
+/// A text as it would stand on the network.
+pub(crate) fn framed(out: &mut Out, text: &str) -> std::io::Result<()> {
+    let bar = paint(out.color, DIM, "  │ ");
+    for line in text.lines() {
+        for row in fold(line, 92) {
+            out.line(format_args!("{bar}{row}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A picture below it, by its address where that is still to be fetched, and what is said of it to those who cannot see it.
+pub(crate) fn picture(out: &mut Out, url: Option<&str>, alt: Option<&str>) -> std::io::Result<()> {
+    let bar = paint(out.color, DIM, "  │ ");
+    let url = url.map(|url| format!("{url} ")).unwrap_or_default();
+    let alt = alt.map_or_else(|| "no alt text".to_owned(), |alt| format!("alt: {}", cut(alt, 60)));
+    out.line(format_args!("{bar}[image] {url}({alt})"))
 }
 
 /// One line of `oyez link`.
@@ -304,12 +338,12 @@ pub(crate) fn finding(finding: &Finding, color: bool) -> String {
     text
 }
 
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
+pub(crate) const BOLD: &str = "1";
+pub(crate) const DIM: &str = "2";
+pub(crate) const RED: &str = "31";
+pub(crate) const GREEN: &str = "32";
 const YELLOW: &str = "33";
-const BLUE: &str = "34";
+pub(crate) const BLUE: &str = "34";
 
 pub(crate) fn paint(color: bool, style: &str, text: &str) -> String {
     if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
@@ -345,7 +379,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// Rows of at most `width` columns, broken between words where one fits.
-fn fold(line: &str, width: usize) -> Vec<String> {
+pub(crate) fn fold(line: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     for word in line.split(' ') {
         let row = rows.last_mut().expect("there is always a row");

@@ -24,7 +24,7 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         }
         Event::GoneAt { origin, why } => gone(&mut work, origin, why, rules)?,
         Event::BackAt { origin, found } => back(&mut work, origin, *found)?,
-        Event::AlsoAt { at, origin } => also_at(&mut work, at, *origin),
+        Event::AlsoAt { at, origin, verdict } => also_at(&mut work, at, *origin, verdict),
         Event::Reachable => {
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;
@@ -310,14 +310,34 @@ fn gone(work: &mut Work<'_>, origin: usize, why: String, rules: &Rules<'_>) -> R
     Ok(())
 }
 
-/// One thing, one post: another place joins, and decides nothing by it.
-fn also_at(work: &mut Work<'_>, at: usize, origin: Origin) {
+/// One thing, one post: another place joins. It makes nothing due, but what the policy refuses there is refused here.
+fn also_at(work: &mut Work<'_>, at: usize, origin: Origin, verdict: Verdict) {
     if work.item.origins.iter().any(|known| known.source == origin.source && known.found.key == origin.found.key) {
         return;
     }
     work.note("joined", None, format!("also at {}", origin.source));
     let at = at.min(work.item.origins.len());
     work.item.origins.insert(at, origin);
+    match work.item.state() {
+        State::Settling | State::Held | State::Publishing if verdict.verdict > work.item.verdict.verdict => {
+            if verdict.verdict == VerdictKind::Ignore {
+                ignore(work, verdict);
+            } else {
+                adopt(work, verdict);
+                lapse(work);
+            }
+        }
+        State::Settling
+        | State::Held
+        | State::Publishing
+        | State::Known
+        | State::Done
+        | State::Vetoed
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {}
+    }
 }
 
 fn back(work: &mut Work<'_>, origin: usize, found: Found) -> Result<(), Refused> {

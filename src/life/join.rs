@@ -1,11 +1,12 @@
 //! Two items that are one thing, and one that was two after all (promise 6).
-use crate::item::{Delivery, Item, Phase, Progress, State};
+use crate::item::{Delivery, Item, Number, Origin, Phase, Progress, State};
 
-use super::{Applied, Refused, Work, cancel, says};
+use super::{Applied, LifeNote, Refused, Work, cancel, says};
 
 /// Makes `other` a duplicate of `item`, which takes over its origins. Joining never undoes a decision (vetoed, ignored or
-/// known at one of them stays so) and never makes due again what is out: an account that the other one was claimed for
-/// is left out here. Whoever calls this words the posts anew where the first origin became another.
+/// known at one of them stays so, a skipped account is left out, an `ask` asks) and never makes due again what is out: an
+/// account that the other one was claimed for is left out here. Posts stay as they are: the text the team saw is the text
+/// that leaves. The new origins come last; whoever calls this puts them in the order of the configuration.
 ///
 /// # Errors
 /// The other one has the lower number, or one of them is a duplicate already.
@@ -43,20 +44,38 @@ pub fn join(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
     if open && decided {
         work.note("decided", None, format!("item {} {}", other.number, says(other)));
         work.item.phase = other.phase.clone();
-        if other.verdict.verdict > work.item.verdict.verdict {
-            work.item.verdict = other.verdict.clone();
-        }
         work.cancel_queued();
+    }
+    if open && other.verdict.verdict > work.item.verdict.verdict {
+        // A verdict becomes stricter by itself, never looser: what asked at one place asks on.
+        work.item.verdict = other.verdict.clone();
+    }
+    if open && work.item.ask.is_none() {
+        work.item.ask = other.ask.clone();
     }
     if open && let Some(end) = other.window_end {
         work.grow_window(end);
     }
     work.item.snoozed = work.item.snoozed.max(other.snoozed);
+    // On the desk only a person cancels one delivery alone; elsewhere all are cancelled with the item.
+    let on_desk = matches!(other.phase, Phase::Settling | Phase::Held);
     for (account, delivery) in &mut work.item.deliveries {
-        let claimed = other.deliveries.get(account).is_some_and(|d| d.progress.was_claimed());
-        if claimed && delivery.progress == Progress::Queued {
-            cancel(delivery);
+        let Some(theirs) = other.deliveries.get(account) else { continue };
+        let skipped = on_desk && theirs.progress == Progress::Cancelled;
+        if delivery.progress != Progress::Queued || !(theirs.progress.was_claimed() || skipped) {
+            continue;
         }
+        cancel(delivery);
+        let why = format!(
+            "{} on {account} as item {}",
+            if skipped { "skipped" } else { theirs.progress.name() },
+            other.number
+        );
+        work.notes.push(LifeNote { what: "cancelled", account: Some(account.clone()), detail: why.clone() });
+        work.warnings.push(format!("{why}: it does not go out there again"));
+    }
+    if !open && matches!(other.state(), State::Settling | State::Held | State::Publishing) {
+        work.warnings.push(format!("item {} {}, and stays so", item.number, says(item)));
     }
     work.note("joined", None, format!("{} is the same", other.number));
     rest.item.phase = Phase::Duplicate { of: item.number };
@@ -65,8 +84,16 @@ pub fn join(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
     Ok((work.done(), rest.done()))
 }
 
-/// Undoes a join: `other`, a duplicate of `item`, stands for itself again, as known: what it was before is not told any
-/// more, so nothing happens to it unless a person sends it on its way.
+/// A duplicate follows what it is the same as, where that was joined to another or split off.
+pub fn follow(duplicate: &Item, of: Number) -> Applied {
+    let mut work = Work::new(duplicate);
+    work.item.phase = Phase::Duplicate { of };
+    work.note("duplicate", None, format!("of {of}"));
+    work.done()
+}
+
+/// Undoes a join: `other`, a duplicate of `item`, stands for itself again with its origins as they were last read, as
+/// known: what it was before is not told any more, so nothing happens to it unless a person sends it on its way.
 ///
 /// # Errors
 /// It is no duplicate of this item.
@@ -76,7 +103,14 @@ pub fn split(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
     }
     let (mut work, mut rest) = (Work::new(item), Work::new(other));
     let (number, of) = (other.number, item.number);
-    work.item.origins.retain(|o| !other.origins.iter().any(|p| p.source == o.source && p.found.key == o.found.key));
+    let is_theirs = |o: &mut Origin| other.origins.iter().any(|p| p.source == o.source && p.found.key == o.found.key);
+    let read_since: Vec<Origin> = work.item.origins.extract_if(.., is_theirs).collect();
+    for origin in read_since {
+        let same = |o: &&mut Origin| o.source == origin.source && o.found.key == origin.found.key;
+        if let Some(theirs) = rest.item.origins.iter_mut().find(same) {
+            *theirs = origin;
+        }
+    }
     if work.item.origins.is_empty() {
         return Err(Refused::new(format!("item {of} has no other origin than those of {number}")));
     }
@@ -94,6 +128,7 @@ pub fn split(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
 mod tests {
     use super::super::cells::{at, item, origin, shown};
     use super::*;
+    use crate::item::{Verdict, VerdictKind};
 
     fn other(state: &str, letters: &str) -> Item {
         let mut origin = origin();
@@ -120,6 +155,12 @@ mod tests {
             check((state, "ccc"), ("held", "qqq"), &format!("{state} ccc"));
         }
         check(("done", "sss"), ("held", "qqq"), "done sss");
+        check(("held", "qqq"), ("held", "cqq"), "held cqq");
+        let asks = Verdict { verdict: VerdictKind::Ask, ..Verdict::default() };
+        let other = Item { verdict: asks, ask: Some("old news".into()), ..other("held", "qqq") };
+        let (kept, _) = join(&item("held", "qqq"), &other).unwrap();
+        assert!(kept.item.needs_approval(), "what asked at one place asks on");
+        assert_eq!(kept.item.ask.as_deref(), Some("old news"));
     }
 
     #[test]
@@ -133,7 +174,10 @@ mod tests {
     #[test]
     fn a_split_item_is_known() {
         let (kept, gone) = join(&item("held", "qqq"), &other("held", "qqq")).unwrap();
-        let (one, two) = split(&kept.item, &gone.item).unwrap();
+        let mut read_since = kept.item;
+        read_since.origins[1].found.title = "News, corrected".into();
+        let (one, two) = split(&read_since, &gone.item).unwrap();
+        assert_eq!(two.item.origins[0].found.title, "News, corrected");
         assert_eq!((one.item.origins.len(), shown(&two.item).as_str()), (1, "known qqq"));
         assert!(split(&one.item, &two.item).is_err());
     }

@@ -72,6 +72,8 @@ pub struct Video {
     pub link: Option<String>,
     /// Seconds.
     pub duration_s: u64,
+    /// Where its picture is; `None`: where the real place would have it, which is not on loopback.
+    pub image: Option<String>,
 }
 
 impl Video {
@@ -387,8 +389,10 @@ fn channel_answer(_desk: &Desk, inner: &Inner, url: &Url) -> Option<Reply> {
 "#
     );
     for shown in videos.iter().take(FEED_CAP) {
-        let Video { id: video, title, description, short, .. } = &shown.video;
+        let Video { id: video, title, description, short, image, .. } = &shown.video;
         let (title, description) = (escaped(title), escaped(description));
+        let usual = format!("https://i3.ytimg.com/vi/{video}/hqdefault.jpg");
+        let picture = escaped(image.as_ref().unwrap_or(&usual));
         let page = if *short { format!("shorts/{video}") } else { format!("watch?v={video}") };
         let (published, updated) = (time(shown.published), time(shown.updated));
         body.push_str(&format!(
@@ -407,7 +411,7 @@ fn channel_answer(_desk: &Desk, inner: &Inner, url: &Url) -> Option<Reply> {
   <media:group>
    <media:title>{title}</media:title>
    <media:content url="https://www.youtube.com/v/{video}?version=3" type="application/x-shockwave-flash" width="640" height="390"/>
-   <media:thumbnail url="https://i3.ytimg.com/vi/{video}/hqdefault.jpg" width="480" height="360"/>
+   <media:thumbnail url="{picture}" width="480" height="360"/>
    <media:description>{description}</media:description>
    <media:community>
     <media:starRating count="3" average="5.00" min="1" max="5"/>
@@ -461,7 +465,11 @@ fn day(at: Timestamp) -> String {
 }
 
 fn event(desk: &Desk, acronym: &str, shown: &Shown) -> Value {
-    let Video { id, title, description, persons, link, duration_s, .. } = &shown.video;
+    let Video { id, title, description, persons, link, duration_s, image, .. } = &shown.video;
+    let picture = |end: &str| match image {
+        Some(image) => image.clone(),
+        None => format!("https://static.media.ccc.de/media/conferences/{acronym}/{id}{end}.jpg"),
+    };
     let words: Vec<&str> = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let slug = format!("{acronym}-{}", words.join("-").to_lowercase());
     let base = &desk.base;
@@ -471,8 +479,7 @@ fn event(desk: &Desk, acronym: &str, shown: &Shown) -> Value {
         "persons": persons, "tags": [acronym], "view_count": 3, "promoted": false,
         "date": shown.published.to_string(), "release_date": day(shown.published), "updated_at": shown.updated.to_string(),
         "length": duration_s, "duration": duration_s,
-        "thumb_url": format!("https://static.media.ccc.de/media/conferences/{acronym}/{id}.jpg"),
-        "poster_url": format!("https://static.media.ccc.de/media/conferences/{acronym}/{id}_preview.jpg"),
+        "thumb_url": picture(""), "poster_url": picture("_preview"),
         "frontend_link": format!("https://media.ccc.de/v/{slug}"), "url": format!("{base}/public/events/{id}"),
         "conference_title": acronym, "conference_url": format!("{base}/public/conferences/{acronym}"), "related": [],
     })

@@ -69,6 +69,9 @@ pub struct SourceRecord {
     /// Things that were shown and could not be read yet, as the poller keeps them: asked again with the next poll.
     #[serde(default)]
     pub pending: Value,
+    /// Contacts that showed nothing when they were first made, and nothing since.
+    #[serde(default)]
+    pub began_empty: Vec<String>,
     /// Entries of the last answer that could not be read.
     #[serde(default)]
     pub skipped: usize,

@@ -1,7 +1,11 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
+mod command_line;
 mod docs;
+mod kill;
+mod program;
 mod promises_posters;
 mod promises_sources;
+mod purity;
 mod site;
 mod story;
 mod world;

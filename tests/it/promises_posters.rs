@@ -117,18 +117,18 @@ async fn promise_08_nothing_a_poster_writes_is_more_than_words() {
     })
     .await;
     world.meet().await;
-    let nasty = "<script>alert(1)</script> {{ 7 * 6 }} {% for x in range(9999) %}x{% endfor %} @everyone@evil.example \
+    let nasty = "<script>alert(1)</script> {{ 1234 * 5678 }} {% for x in range(9999) %}x{% endfor %} @everyone@evil.example \
                  &lt;b&gt; \u{202e}gnp.exe\u{2066} #hijack \u{0007}\u{200b} [x](https://evil.example)";
-    let body = "&lt;script&gt;alert(2)&lt;/script&gt; {{ hashtags }} {{ 6 * 7 }} @staff@evil.example \u{202e}desrever\u{202c} #stolen \
+    let body = "&lt;script&gt;alert(2)&lt;/script&gt; {{ hashtags }} {{ 1234 * 5678 }} @staff@evil.example \u{202e}desrever\u{202c} #stolen \
                 upload://abc.png";
     let number = heard(
         &world,
         Topic {
             title: nasty.into(),
             cooked: format!("<p>{body}<script>alert(3)</script><style>p{{}}</style></p>"),
-            tags: vec!["{{ 6 * 7 }}".into(), "<i>tag</i>".into(), "'\" or true".into()],
+            tags: vec!["{{ 1234 * 5678 }}".into(), "<i>tag</i>".into(), "'\" or true".into()],
             writer: Writer {
-                name: "<b>Mallory</b> @root \u{202e} {{ 6 * 7 }}".into(),
+                name: "<b>Mallory</b> @root \u{202e} {{ 1234 * 5678 }}".into(),
                 username: "mallory".into(),
                 ..Writer::default()
             },
@@ -140,8 +140,8 @@ async fn promise_08_nothing_a_poster_writes_is_more_than_words() {
     assert_eq!(world.state(number), State::Done);
     let status = &world.mastodon.posts()[0];
     let text = &status.text;
-    assert!(text.contains("{{ 7 * 6 }}"), "template code is only words: {text}");
-    for bad in ["@", "<", ">", "42", "#hijack", "#stolen", "upload:", "alert(3)", "p{}"] {
+    assert!(text.contains("{{ 1234 * 5678 }}"), "template code is only words: {text}");
+    for bad in ["@", "<", ">", "7006652", "#hijack", "#stolen", "upload:", "alert(3)", "p{}"] {
         assert!(!text.contains(bad), "`{bad}` in: {text}");
     }
     for bad in ['\u{202e}', '\u{2066}', '\u{202c}', '\u{7}', '\u{200b}'] {
@@ -193,7 +193,8 @@ async fn promise_08_pages_that_are_too_much_cost_little_and_stop_no_other() {
     world.pass(HOUR).await;
     let fine = world.number_of(fine);
     let queue = world.ask(Request::Queue { all: false }).unwrap();
-    for number in queue.iter().map(|item| item["number"].as_u64().unwrap()) {
+    let numbers: Vec<Number> = queue.iter().filter_map(|document| document["number"].as_u64()).collect();
+    for number in numbers.iter().copied() {
         let item = world.item(number);
         let post = &item.posts["mastodon"];
         assert!(post.length <= 500 && post.text.len() <= 4_000, "{}: {post:?}", item.found().title);
@@ -201,7 +202,7 @@ async fn promise_08_pages_that_are_too_much_cost_little_and_stop_no_other() {
             world.act(number, TeamAct::Veto).unwrap();
         }
     }
-    assert_eq!(queue.len(), deep.len() + 1);
+    assert_eq!(numbers.len(), deep.len() + 1);
     world.pass(DAY).await;
     assert_eq!((world.state(fine), world.texts().len()), (State::Done, 1));
     assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
