@@ -343,8 +343,18 @@ impl Deliverer {
         // What was sent in this round may have to be looked into long before the next one would come by itself.
         for item in &items {
             for account in item.deliveries.keys() {
-                if let Step::Wait { until } = self.step(item, account, plan.slot(item.number, account), now)? {
-                    tally.next = earlier(tally.next, until);
+                match self.step(item, account, plan.slot(item.number, account), now)? {
+                    Step::Wait { until } => tally.next = earlier(tally.next, until),
+                    Step::ReadBack => tally.next = earlier(tally.next, now),
+                    Step::Nothing
+                    | Step::RereadThenSend
+                    | Step::RepeatSameKey
+                    | Step::Retract { .. }
+                    | Step::Amend { .. }
+                    | Step::AskPerson { .. }
+                    | Step::GiveUp
+                    | Step::Expire
+                    | Step::Stale { .. } => {}
                 }
             }
         }

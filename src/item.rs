@@ -320,6 +320,10 @@ pub struct Delivery {
     /// set the post may be out: only a repeat under the same key, a reading of the account's posts or a person ends it.
     #[serde(default)]
     pub lost: Option<Timestamp>,
+    /// The repeat of the lost request was not answered either (some servers answer 500 to the repeat of what they
+    /// took): from now on the readings decide.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// When the account's posts were first read completely without finding the lost one; a second such reading counts.
     #[serde(default)]
     pub absent: Option<Timestamp>,

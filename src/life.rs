@@ -419,7 +419,7 @@ pub struct Sight {
 pub fn first_sighting(sight: Sight, rules: &Rules<'_>) -> Item {
     let first_seen = sight.origin.first_seen;
     // A clock of the source that runs ahead must not keep an item from settling, nor an old stamp count for more.
-    let last_change = sight.origin.found.changed.or(sight.origin.found.published).unwrap_or(first_seen).min(first_seen);
+    let last_change = sight.origin.found.changed.unwrap_or(first_seen).min(first_seen);
     let phase = if sight.known {
         Phase::Known
     } else {

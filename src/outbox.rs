@@ -161,9 +161,9 @@ fn unsure(item: &Item, account: &str, delivery: &Delivery, since: Timestamp, fac
         return Step::Wait { until };
     }
     let key_lives = delivery.key_since.is_some_and(|first| facts.now < plus(first, KEY_LIFE));
-    // Once a reading did not show it the readings decide: repeating then would be a race with them.
-    if facts.keeps_keys && key_lives && delivery.absent.is_none() && life::may_repeat(item, account, facts.now).is_ok()
-    {
+    // Once a repeat was in vain, or a reading did not show it, the readings decide: repeating then would be a race.
+    let readings = delivery.repeated || delivery.absent.is_some();
+    if facts.keeps_keys && key_lives && !readings && life::may_repeat(item, account, facts.now).is_ok() {
         let from = plus(since, facts.patience.repeat_after);
         return if facts.now < from { Step::Wait { until: from } } else { Step::RepeatSameKey };
     }
@@ -344,6 +344,9 @@ mod tests {
         let closed = Facts { account_open: false, ..facts(&hold, 4030) };
         assert!(matches!(next_step(&lost, "a", &closed), Step::AskPerson { .. }));
         assert!(matches!(next_step(&lost, "a", &facts(&hold, 4000 + 48 * 3600)), Step::AskPerson { .. }));
+        let mut repeated = lost.clone();
+        change(&mut repeated).repeated = true;
+        check(&repeated, &facts(&hold, 4030), Step::ReadBack);
         let vetoed = act(&lost, &Act::Veto, "web:alice", &rules(&hold, 4030)).unwrap().item;
         check(&vetoed, &facts(&hold, 4030), Step::ReadBack);
         let mut asks = lost.clone();

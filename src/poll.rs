@@ -211,11 +211,13 @@ impl Poller {
         let mut asked = BTreeSet::new();
         loop {
             while running.len() < AT_ONCE {
+                // By the clock of this moment: a host is free for its next source only after the one before was asked.
+                let now = self.clock.now();
                 let Some(name) = self.agenda().take(now) else { break };
                 let Some(watched) = self.watched.get(&name) else { continue };
                 if !asked.insert(name.clone()) {
-                    self.agenda().done(&name, now, Due::At(self.clock.now() + watched.config.every));
-                    break;
+                    self.agenda().done(&name, now, Due::At(now + watched.config.every));
+                    continue;
                 }
                 running.push(async move { (name, self.poll_one(watched).await) });
             }

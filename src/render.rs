@@ -111,15 +111,21 @@ fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
         fit::cut(&line, max, Unit::Graphemes).unwrap_or(line)
     };
     let title = short(&found.title, MAX_TITLE);
-    let event = found.event.as_deref().map(|event| short(event, MAX_NAME)).unwrap_or_default();
+    let mut event = found.event.as_deref().map(|event| short(event, MAX_NAME)).unwrap_or_default();
     let persons: Vec<String> =
         found.persons.iter().map(|name| short(name, MAX_NAME)).filter(|name| !name.is_empty()).collect();
-    let author = found.author.as_ref().map(|author| short(&author.name, MAX_NAME)).unwrap_or_default();
-    // A channel is the author of its videos and no speaker; "NixCon at NixCon" tells nobody anything.
-    let credit = match (persons.is_empty(), author == event) {
+    let author = found.author.as_ref().map(|author| plain_name(&short(&author.name, MAX_NAME))).unwrap_or_default();
+    // Where nobody is named, what shows a video is no place that its uploader spoke at: a channel is named alone, under
+    // the name of its owner where its own only adds to that ("Ida's channel").
+    let credit = match (persons.is_empty(), event.is_empty()) {
         (false, _) => joined(&persons),
-        (true, true) => String::new(),
-        (true, false) => author,
+        (true, true) => author,
+        (true, false) => {
+            if !author.is_empty() && event.to_lowercase().contains(&author.to_lowercase()) {
+                event = author;
+            }
+            String::new()
+        }
     };
     let sentences = summary::sentences(&found.text, &found.title, &[&found.url, link]);
     fit::Parts {
@@ -137,6 +143,26 @@ fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
         sentences,
         hashtags: hashtags(input.hashtags),
     }
+}
+
+/// A name as people say it; empty where it names nobody. Feeds carry the names of their programs' accounts.
+fn plain_name(name: &str) -> String {
+    let bare = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(name).trim();
+    let bare = bare.strip_prefix("/u/").unwrap_or(bare);
+    let is_nobody = matches!(
+        bare.to_lowercase().as_str(),
+        "admin"
+            | "administrator"
+            | "system"
+            | "webmaster"
+            | "editor"
+            | "root"
+            | "user"
+            | "anonymous"
+            | "unknown"
+            | "noreply"
+    );
+    if is_nobody { String::new() } else { bare.to_owned() }
 }
 
 /// "NixCon 2025 - Opening" needs no "at NixCon 2025" below it.

@@ -75,6 +75,9 @@ pub fn from_plain(text: &str) -> Body {
     }
     let lines = text.lines().map(|line| {
         let line = line.trim();
+        if is_rule(line) {
+            return String::new();
+        }
         match line.strip_prefix(['*', '-', '•', '‣', '–', '·', '◦']) {
             Some(rest) if rest.starts_with(char::is_whitespace) => {
                 format!("- {}", markdown::plain_line(rest.trim()))
@@ -83,6 +86,12 @@ pub fn from_plain(text: &str) -> Body {
         }
     });
     Body { text: paragraphs(lines), links: links.list, images: Vec::new() }
+}
+
+/// `---`, `*****`: a line drawn between two parts.
+fn is_rule(line: &str) -> bool {
+    let first = line.chars().next().filter(|c| matches!(c, '-' | '*' | '_' | '=' | '~' | '–' | '—'));
+    first.is_some_and(|first| line.chars().count() >= 3 && line.chars().all(|c| c == first))
 }
 
 /// A panic in a parser of foreign bytes costs this one body, not the service.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::config::{AccountConfig, AccountSpec, Config};
 use crate::item::{Found, Item, Post};
-use crate::platform::Limits;
+use crate::platform::{self, Limits};
 use crate::render::{self, Compose, ComposeError, Templates};
 use crate::store::{Store, StoreError};
 
@@ -19,7 +19,7 @@ pub fn limits(store: &Store, account: &AccountConfig) -> Result<Limits, StoreErr
 pub fn usual_limits(account: &AccountConfig) -> Limits {
     match &account.spec {
         AccountSpec::Mastodon { .. } => Limits::mastodon(),
-        AccountSpec::File { limit, .. } => Limits { max_length: *limit, ..Limits::mastodon() },
+        AccountSpec::File { limit, .. } => platform::file::usual_limits(*limit),
     }
 }
 

@@ -164,8 +164,9 @@ fn snooze(work: &mut Work<'_>, until: Timestamp, rules: &Rules<'_>) -> Result<()
         work.warnings.push(format!("item {} is snoozed for longer already", work.item.number));
     }
     work.item.snoozed = work.item.snoozed.max(Some(until));
-    // The later word counts: who snoozes takes back an approval for now, not the approval of the text.
-    for delivery in work.item.deliveries.values_mut().filter(|delivery| delivery.progress == Progress::Queued) {
+    // The later word counts: who snoozes takes back an approval for now, not the approval of the text. Also for what is
+    // on its way and may come back to be tried again.
+    for delivery in work.item.deliveries.values_mut().filter(|delivery| !delivery.progress.is_end()) {
         delivery.now = false;
     }
     if work.item.window_end.is_some_and(|end| end >= until) {

@@ -56,6 +56,7 @@ pub(super) fn outcome(
     let lost = delivery.lost;
     match (error, lost) {
         (SendError::Unsure { .. }, _) => {
+            delivery.repeated = lost.is_some();
             let since = lost.unwrap_or(since);
             unsure(work, account, since);
         }
@@ -102,6 +103,7 @@ fn requeue(work: &mut Work<'_>, account: &str, not_before: Option<Timestamp>) ->
     let delivery = work.delivery(account)?;
     delivery.lost = None;
     delivery.absent = None;
+    delivery.repeated = false;
     if stopped {
         cancel(delivery);
         work.note("cancelled", Some(account), "");
@@ -130,6 +132,7 @@ fn sent(work: &mut Work<'_>, account: &str, published: Published, at: Timestamp)
         delivery.not_before = None;
         delivery.lost = None;
         delivery.absent = None;
+        delivery.repeated = false;
         delivery.now = false;
     }
     work.note("sent", Some(account), published.url.unwrap_or_default());

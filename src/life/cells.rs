@@ -795,7 +795,7 @@ fn a_first_sighting_is_known_ignored_or_settling() {
     assert_eq!((shown(&ignored).as_str(), ignored.window_end), ("ignored q", None));
     // Example C of the page: posted 17:40, seen 17:42.
     let mut posted = sight(false, VerdictKind::Hold);
-    posted.origin.found.published = Some(at(-2));
+    posted.origin.found.changed = Some(at(-2));
     assert_eq!(first_sighting(posted, &rules(&hold, 0)).settled, Some(at(28)));
     // A source's clock that runs a day ahead.
     let mut ahead = sight(false, VerdictKind::Hold);

@@ -131,8 +131,11 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
             reword(work, change.posts);
         }
         State::Vetoed | State::Withdrawn => {
-            // Nothing moves, but who reinstates it finds it as it is now.
-            adopt(work, change.verdict);
+            // Nothing moves, but who reinstates it finds it as it is now. One that never was on the desk is again what it
+            // was, known or ignored, when it comes back: its verdict tells which, and must not be touched meanwhile.
+            if work.item.window_end.is_some() {
+                adopt(work, change.verdict);
+            }
             lapse(work);
             follow_up(work);
             reword(work, change.posts);

@@ -412,7 +412,7 @@ impl Model {
                 let Op::Snooze(minutes) = op else { unreachable!() };
                 if self.any("q") {
                     self.snoozed = self.snoozed.max(clock + minutes);
-                    for row in self.rows.iter_mut().filter(|row| row.letter == 'q') {
+                    for row in self.rows.iter_mut().filter(|row| !"sfcx".contains(row.letter)) {
                         row.now = false;
                     }
                 }
@@ -455,7 +455,9 @@ impl Model {
             }
             "anew" | "after" => {
                 let Op::Change(verdict) = op else { unreachable!() };
-                if self.phase != 'k' && self.phase != 'e' {
+                // A withdrawn one that never was on the desk comes back as what it was, known or ignored.
+                let never_shown = self.phase == 'w' && self.end.is_none();
+                if self.phase != 'k' && self.phase != 'e' && !never_shown {
                     self.verdict = self.verdict.max(*verdict);
                 }
                 self.lapse();
@@ -683,7 +685,9 @@ proptest! {
             prop_assert!(real.item.window_end >= before.window_end, "{:?} made the window shorter", op);
             match op {
                 Op::Now if done => for_now = true,
-                Op::Change(_) | Op::Veto | Op::Retract | Op::Snooze(_) | Op::Gone if done => for_now = false,
+                Op::Change(_) | Op::Veto | Op::Retract | Op::Gone if done => for_now = false,
+                // Where nothing is queued any more it changes nothing, and says so.
+                Op::Snooze(_) if done && real.item != before => for_now = false,
                 Op::Claim(_) if done => {
                     let passed = before.window_end.is_some_and(|end| super::cells::at(real.clock) >= end);
                     prop_assert!(passed || for_now, "claimed early");

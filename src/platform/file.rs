@@ -68,20 +68,25 @@ impl File {
     }
 }
 
+/// Limits of a file whose posts may have `max_length` grapheme clusters, addresses counted as they are.
+pub fn usual_limits(max_length: usize) -> Limits {
+    Limits {
+        max_length,
+        url_length: None,
+        // Images are named in the line, never fetched.
+        max_media: 16,
+        max_image_bytes: u64::MAX,
+        max_image_pixels: u64::MAX,
+        max_alt: 10_000,
+        keeps_keys: true,
+        counts_code_points: false,
+    }
+}
+
 #[async_trait]
 impl Platform for File {
     async fn limits(&self, _now: Timestamp) -> Limits {
-        Limits {
-            max_length: self.limit,
-            url_length: None,
-            // Images are named in the line, never fetched.
-            max_media: 16,
-            max_image_bytes: u64::MAX,
-            max_image_pixels: u64::MAX,
-            max_alt: 10_000,
-            keeps_keys: self.target.is_file(),
-            counts_code_points: false,
-        }
+        Limits { keeps_keys: self.target.is_file(), ..usual_limits(self.limit) }
     }
 
     async fn identity(&self) -> Result<String, SendError> {

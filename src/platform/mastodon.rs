@@ -179,9 +179,15 @@ impl Mastodon {
     }
 
     async fn me(&self) -> Result<Me, SendError> {
-        if let Some(me) = self.me.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(me);
+        let known = self.me.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(me) => Ok(me),
+            None => self.ask_me().await,
         }
+    }
+
+    /// Asks the server: also whether the token works.
+    async fn ask_me(&self) -> Result<Me, SendError> {
         let answer = self.read(self.url(&["api", "v1", "accounts", "verify_credentials"]), MAX_ANSWER_BYTES).await;
         let json = self.expect_json(answer, Deed::Again)?;
         let text = |name: &str| json.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -462,7 +468,8 @@ impl Platform for Mastodon {
     }
 
     async fn identity(&self) -> Result<String, SendError> {
-        let me = self.me().await?;
+        // Asked anew: what was true once does not tell whether a refused token works again.
+        let me = self.ask_me().await?;
         // The names' domain may differ from the server's; without it the host is the best there is.
         let domain = match self.ask_instance().await {
             Ok((instance, _)) => instance.domain,

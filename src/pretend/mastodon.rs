@@ -65,6 +65,7 @@ struct Inside {
     faults: VecDeque<(On, Fault)>,
     requests: VecDeque<Request>,
     max_characters: Option<usize>,
+    max_media: Option<usize>,
     processing: u32,
 }
 
@@ -149,6 +150,11 @@ impl Mastodon {
     /// Announces and enforces another length.
     pub fn limit(&self, max_characters: usize) {
         self.shared.inside().max_characters = Some(max_characters);
+    }
+
+    /// Announces that a status takes this many pictures. With none, nobody fetches any.
+    pub fn limit_media(&self, max_media: usize) {
+        self.shared.inside().max_media = Some(max_media);
     }
 
     /// From now on an upload answers 202, and `times` times 206 when asked for.
@@ -313,7 +319,7 @@ impl Shared {
                 "domain": "pretend.example", "version": "0.20.0+git-8a1c9cd",
                 "source_url": "https://codeberg.org/superseriousbusiness/gotosocial",
                 "configuration": {
-                    "statuses": {"max_characters": max, "max_media_attachments": 6, "characters_reserved_per_url": 25},
+                    "statuses": {"max_characters": max, "max_media_attachments": inside.max_media.unwrap_or(6), "characters_reserved_per_url": 25},
                     "media_attachments": media,
                 },
             })),
@@ -321,7 +327,7 @@ impl Shared {
                 "domain": "pretend.example", "version": "4.6.0", "source_url": "https://github.com/mastodon/mastodon",
                 "api_versions": {"mastodon": 10},
                 "configuration": {
-                    "statuses": {"max_characters": max, "max_media_attachments": 4, "characters_reserved_per_url": 23},
+                    "statuses": {"max_characters": max, "max_media_attachments": inside.max_media.unwrap_or(4), "characters_reserved_per_url": 23},
                     "media_attachments": media,
                 },
             })),

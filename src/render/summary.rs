@@ -8,6 +8,10 @@ use crate::link;
 pub const PLEASANT: usize = 300;
 /// In grapheme clusters. A line without a full stop that is longer is prose of a script or an author without full stops.
 const HEADING: usize = 80;
+/// In grapheme clusters. With less than this before it, a sentence that the source cut is better than nothing.
+const MIN_CUT: usize = 40;
+/// In grapheme clusters: sources cut after 100 characters at the earliest.
+const LONG_CUT: usize = 90;
 /// Sentences looked at.
 const MAX_SENTENCES: usize = 12;
 /// In bytes: where the first sentences of anything are.
@@ -16,18 +20,32 @@ const MAX_BYTES: usize = 16 * 1024;
 /// The sentences a summary may be made of, in order, harmless. Their whole is at most [`PLEASANT`] unless the first alone
 /// is longer. `links` are the addresses that the post shows anyway: they are taken out.
 ///
-/// Greetings, repetitions of the title, headings, lists, quotes and lines that only introduce a list are passed over;
-/// after the first sentence a heading or a list ends the summary, since what follows it is about something else.
+/// Greetings, repetitions of the title, headings, lists, quotes, advertisements and lines that only introduce a list are
+/// passed over; after the first sentence a heading or a list ends the summary, since what follows it is about something
+/// else. A sentence around another address does as well: the one link of a post, and its card, are the item's.
 pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
     let mut taken: Vec<String> = Vec::new();
     let mut length = 0;
     let mut loose: Option<String> = None;
     let text = &text[..(0..=text.len().min(MAX_BYTES)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)];
+    // Some sources cut their texts themselves (PeerTube's lists after 250 characters, inside a word).
+    let cut_word =
+        text.split_whitespace().next_back().filter(|word| word.ends_with(['…', ']']) || word.ends_with("..."));
+    let cut_word = cut_word.filter(|word| word.trim_end_matches(']').ends_with(['…', '.']));
     'text: for paragraph in text.split("\n\n") {
         for run in runs(paragraph) {
-            let is_aside = run.starts_with("- ") || run.starts_with("> ") || run.starts_with("(poll)");
             let prose = without_greeting(&without_links(&run, links));
             let pieces = split(&prose);
+            // "Am I affected?" on a line of its own is a heading.
+            let asks = pieces.len() == 1 && run == paragraph.trim() && prose.ends_with(['?', '？']);
+            let is_aside = run.starts_with("- ")
+                || run.starts_with("> ")
+                || run.starts_with("(poll)")
+                || asks && prose.graphemes(true).count() <= HEADING;
+            // What stands around an advertisement belongs to it: "Want to travel? Use my code."
+            if sells(&prose) {
+                continue;
+            }
             let ends = pieces.last().is_some_and(|last| is_whole(last)) || prose_length(&prose) > HEADING;
             if is_aside || !ends || prose.is_empty() {
                 let is_candidate =
@@ -42,16 +60,36 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
                 continue;
             }
             for piece in pieces {
+                let piece = without_asides(&piece);
                 let is_repeated = taken.contains(&harmless::line(&piece));
-                if is_repeated || says(&piece, title) || is_mostly_address(&piece) || is_greeting(&piece) {
+                if is_repeated
+                    || says(&piece, title)
+                    || is_mostly_address(&piece)
+                    || is_greeting(&piece)
+                    || advertises(&piece)
+                {
                     continue;
+                }
+                if cut_word.is_some() && piece.split_whitespace().next_back() == cut_word {
+                    if length < MIN_CUT {
+                        taken.extend(Some(harmless::line(&recut(&piece))).filter(|piece| !piece.is_empty()));
+                    }
+                    break 'text;
                 }
                 // "I'm Ida, the release manager" is no news, and odd in the mouth of a project's account.
+                let mut piece = piece;
                 if taken.is_empty() && introduces_author(&piece) {
-                    loose.get_or_insert_with(|| harmless::line(&piece));
-                    continue;
+                    let Some(news) = after_introduction(&piece) else {
+                        loose.get_or_insert_with(|| harmless::line(&piece));
+                        continue;
+                    };
+                    piece = news;
                 }
-                if piece.ends_with(':') || piece.ends_with('：') {
+                if piece.ends_with(':')
+                    || piece.ends_with('：')
+                    || introduces_example(&piece)
+                    || !link::find(&piece).is_empty()
+                {
                     if taken.is_empty() {
                         continue;
                     }
@@ -225,7 +263,16 @@ fn greeting(text: &str) -> Option<usize> {
 }
 
 fn is_greeting(text: &str) -> bool {
-    greeting(text).is_some_and(|end| !text[end..].contains(char::is_alphanumeric))
+    let lower = text.to_lowercase();
+    let wish = lower
+        .strip_prefix("i hope ")
+        .or_else(|| lower.strip_prefix("we hope "))
+        .or_else(|| lower.strip_prefix("hope "));
+    wish.is_some_and(|wish| {
+        ["you are", "you're", "everyone is", "everybody is", "this finds you", "you all are", "all is well"]
+            .iter()
+            .any(|start| wish.starts_with(start))
+    }) || greeting(text).is_some_and(|end| !text[end..].contains(char::is_alphanumeric))
 }
 
 /// Without "Hey everyone," and "TL;DR:" at its beginning; the rest begins with a capital letter, as it now opens.
@@ -280,10 +327,101 @@ fn is_mostly_address(text: &str) -> bool {
     !addresses.is_empty() && text.split_whitespace().count() <= 2 + addresses.len()
 }
 
-/// "I am Ida…": a name follows, not a verb.
+/// "I am Ida…", "We are Ida and Rok, the…": a name follows, not a verb.
 fn introduces_author(sentence: &str) -> bool {
-    let name = ["I'm ", "I’m ", "I am ", "My name is "].iter().find_map(|start| sentence.strip_prefix(start));
-    name.is_some_and(|name| name.starts_with(char::is_uppercase))
+    let after = |starts: &[&str]| starts.iter().find_map(|start| sentence.strip_prefix(start));
+    let one = after(&["I'm ", "I’m ", "I am ", "My name is "]);
+    let many = after(&["We are ", "We're ", "We’re "]).filter(|names| {
+        names.split(',').next().is_some_and(|names| {
+            let mut halves = names.splitn(2, " and ").skip(1);
+            halves.next().is_some_and(|second| second.starts_with(char::is_uppercase))
+        })
+    });
+    let is_nickname = one.and_then(|name| name.split_once(", ")).is_some_and(|(name, office)| {
+        !name.contains(' ') && ["one of ", "the ", "a ", "an ", "your "].iter().any(|start| office.starts_with(start))
+    });
+    is_nickname || one.or(many).is_some_and(|name| name.starts_with(char::is_uppercase))
+}
+
+/// "We are Ida and Rok, the release managers, and we are proud to announce…" without its first half.
+fn after_introduction(sentence: &str) -> Option<String> {
+    let (at, skipped) = [" and we are ", " and we're ", " and we’re ", " and I am ", " and I'm ", " and I’m "]
+        .iter()
+        .find_map(|joint| sentence.find(joint).map(|at| (at, " and ".len())))?;
+    let mut news = sentence[at + skipped..].chars();
+    let first = news.next()?;
+    Some(first.to_uppercase().chain(news).collect())
+}
+
+/// "…some actions, e.g." with the list below it.
+fn introduces_example(sentence: &str) -> bool {
+    let last = sentence.split_whitespace().next_back().unwrap_or_default().to_lowercase();
+    matches!(last.trim_matches(['(', '.', ',']), "e.g" | "eg" | "i.e" | "ie" | "viz" | "namely" | "z.b")
+}
+
+/// Words of the programs that make feeds, and of those who live from clicks.
+fn advertises(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    [
+        "sponsored by",
+        "subscribe to our",
+        "subscribe to my",
+        "forget to subscribe",
+        "appeared first on",
+        "for privacy information",
+        "continue reading",
+        "read more",
+        "read the full",
+        "read full",
+        "click here",
+    ]
+    .iter()
+    .any(|words| lower.contains(words))
+}
+
+/// Is it what paid for a video?
+fn sells(prose: &str) -> bool {
+    let lower = prose.to_lowercase();
+    [
+        "sponsoring this video",
+        "sponsored this video",
+        "video was sponsored",
+        "video is sponsored",
+        "% off ",
+        "with my code",
+        "with our code",
+        "promo code",
+        "free trial",
+    ]
+    .iter()
+    .any(|words| lower.contains(words))
+}
+
+/// Without addresses in brackets: "at Latinoware (https://latinoware.org/) 2022".
+fn without_asides(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in link::find(text) {
+        let (before, after) = (text[at..range.start].trim_end(), text[range.end..].trim_start());
+        let brackets = (before.chars().next_back(), after.chars().next());
+        let inside = matches!(brackets, (Some('('), Some(')')) | (Some('['), Some(']')) | (Some('<'), Some('>')));
+        if inside {
+            out.push_str(before[..before.len() - 1].trim_end());
+            at = text.len() - after.len() + 1;
+        }
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// What a source cut, cut at a word. A short text that ends in dots was meant to.
+fn recut(text: &str) -> String {
+    let start = text.trim_end_matches(['.', '…', '[', ']', ' ']);
+    if start.graphemes(true).count() < LONG_CUT {
+        return text.to_owned();
+    }
+    let whole = start.rsplit_once(char::is_whitespace).map_or(start, |(whole, _)| whole);
+    format!("{}…", whole.trim_end_matches([',', ';', ':', '-', '–', ' ', '(']))
 }
 
 /// In grapheme clusters, addresses not counted.
@@ -316,8 +454,8 @@ mod tests {
             &["We shipped v2.6. and 25.05 works.", "Use e.g. Flakes, i.e. Nix.", "Dr. J. Doe agrees!"],
         );
         check(
-            "See https://nixos.org/?a=b.c!d for this. It is new.",
-            &["See https://nixos.org/?a=b.c!d for this.", "It is new."],
+            "Version 25.05.1 of nixos.org/?a=b.c!d is there. It is new.",
+            &["Version 25.05.1 of nixos.org/?a=b.c!d is there.", "It is new."],
         );
         check("新しい版が出ました。使ってください！", &["新しい版が出ました。", "使ってください！"]);
         check(
@@ -330,7 +468,15 @@ mod tests {
     fn greetings_titles_headings_and_lists_are_passed_over() {
         check("Hi all,\n\nWe made it.", &["We made it."]);
         check("Hello everyone! 👋 We made it.", &["We made it."]);
-        check("Hey everyone, we are Ida and Rok. Enjoy.", &["We are Ida and Rok.", "Enjoy."]);
+        check("Hey everyone, we are Ida and Rok. Enjoy.", &["Enjoy."]);
+        check("Hi, we're Ida Ex and Rok, the managers. It is out.", &["It is out."]);
+        check("I am idawrites, one of the managers. It is out.", &["It is out."]);
+        check(
+            "Hi, we are Ida and Rok, the managers, and we are proud to announce it.",
+            &["We are proud to announce it."],
+        );
+        check("We are NixOS. We are happy and Proud.", &["We are NixOS.", "We are happy and Proud."]);
+        check("Hi all!\n\nI hope everyone is doing OK. I hope it works for you.", &["I hope it works for you."]);
         check("Hey, I'm Ida, the release manager. It is out.", &["It is out."]);
         check("I'm happy that it is out.", &["I'm happy that it is out."]);
         check("I am Ida from Berlin.", &["I am Ida from Berlin."]);
@@ -341,6 +487,8 @@ mod tests {
         check("Here are the notes:\n\n- one.\n- two.\n\nThat was all.", &["That was all."]);
         check("It is out.\n\n- one.\n- two.\n\nThat was all.", &["It is out."]);
         check("> Somebody said this.\n\nI say that.", &["I say that."]);
+        check("It is out.\n\nAm I affected?\n\nYes.", &["It is out."]);
+        check("What is new?\n\nAll of it. Is it good? Yes.", &["All of it.", "Is it good?", "Yes."]);
     }
 
     #[test]
@@ -355,6 +503,34 @@ mod tests {
     fn the_link_of_the_post_is_not_said_twice() {
         check("Read on: https://forum.example/t/nix/42/\n\nIt is out.", &["It is out."]);
         check("Slides: https://nixos.org/slides/some/long/address.pdf\nIt is out.", &["It is out."]);
+    }
+
+    #[test]
+    fn a_post_has_one_link() {
+        check("Talks at Con (https://con.example/) 2022 were fine. Good.", &["Talks at Con 2022 were fine.", "Good."]);
+        check("See https://a.example/x for this. It is out.", &["It is out."]);
+        check("It is out. Get it at https://a.example/x now. It is good.", &["It is out."]);
+    }
+
+    #[test]
+    fn what_the_source_cut_is_no_half_sentence() {
+        let said = "This is a sentence that is long enough to stand for the whole text.";
+        check(&format!("{said} And this one was cut by the so..."), &[said]);
+        check(&format!("{said} And this one was cut by the so […]"), &[said]);
+        let long =
+            "This one sentence goes on and on, since the source of it cuts its texts, and it does so inside of a wo";
+        check(&format!("{long}..."), &[&format!("{}…", long.strip_suffix(" wo").unwrap())]);
+        check("Here are some descriptions...", &["Here are some descriptions..."]);
+    }
+
+    #[test]
+    fn advertisements_and_introductions_of_examples_are_passed_over() {
+        check("Thanks! This video was sponsored by Somebody.\n\nIt is about rockets.", &["It is about rockets."]);
+        check("Want to fly? Use it with my code X.\n\nIt is about rockets.", &["It is about rockets."]);
+        check("We are looking for sponsors of the conference.", &["We are looking for sponsors of the conference."]);
+        check("It is out. Read more on our blog.", &["It is out."]);
+        check("It is out. It can do many things e.g.\n\n- one", &["It is out."]);
+        check("The post It is out appeared first on Blog.", &[]);
     }
 
     #[test]

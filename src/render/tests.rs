@@ -211,6 +211,26 @@ fn a_template_with_a_tag_of_its_own_has_it_once() {
 }
 
 #[test]
+fn a_channel_is_named_alone_and_a_program_never() {
+    #[track_caller]
+    fn check(author: &str, event: Option<&str>, line: &str) {
+        let mut talk = found("A video", "");
+        talk.author = Some(Author { name: author.to_owned(), ..Author::default() });
+        talk.event = event.map(str::to_owned);
+        let text = post(&talk, "talk", 500).unwrap().text;
+        let between = text.split("\n\n").nth(1).unwrap();
+        assert_eq!(if between == LINK { "" } else { between }, line, "{text}");
+    }
+    check("Ida", Some("Ida's channel"), "Ida");
+    check("ida", Some("Packaging weekly"), "Packaging weekly");
+    check("Ida", None, "By Ida");
+    check("(Ida Example)", None, "By Ida Example");
+    check("/u/ida", None, "By ida");
+    check("admin", None, "");
+    check("Administrator", Some("Packaging weekly"), "Packaging weekly");
+}
+
+#[test]
 fn an_edit_is_measured_and_not_cut() {
     assert_eq!(measure(&"a".repeat(501), &limits(500)), (501, false));
     assert_eq!(measure(LINK, &limits(500)), (23, true));

@@ -337,6 +337,14 @@ fn plain_text_keeps_paragraphs_and_finds_links() {
 }
 
 #[test]
+fn a_rule_in_plain_text_parts_it() {
+    assert_eq!(
+        from_plain("One.\n---\nTwo.\n=====\nThree -- four.\n--\nFive.").text,
+        "One.\n\nTwo.\n\nThree -- four.\n--\nFive."
+    );
+}
+
+#[test]
 fn signs_of_markdown_go_from_plain_text() {
     let body = from_plain(
         "## Notes\nSee **the [manual](https://nixos.org/m)**, *now*![x](https://a.example/i.png). 2 * 3, 2**8, a[0](b c)",

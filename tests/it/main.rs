@@ -1,11 +1,14 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
 mod command_line;
+mod corpus;
 mod docs;
 mod kill;
 mod program;
+mod promises_delivery;
 mod promises_posters;
 mod promises_sources;
 mod purity;
+mod real_input;
 mod site;
 mod story;
 mod world;

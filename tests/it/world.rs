@@ -1,9 +1,9 @@
 //! A world on loopback: a forum, a Mastodon, the whole service between them, and a clock that stands still until it is
 //! told to move. The parts are the real ones; only the networks are played.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oyez::acts::{Failure, Request, TeamAct};
 use oyez::app::App;
 use oyez::clock::{Clock, ManualClock};
@@ -16,6 +16,7 @@ use oyez::store::Store;
 use oyez::{deliver, poll};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -33,7 +34,13 @@ pub struct Plan {
     /// The account's own settings.
     pub account: String,
     pub flavour: Flavour,
+    /// Another account, `second`, on a server of its own, with these settings.
+    pub second: Option<(Flavour, String)>,
     pub patience: Patience,
+    /// When the story begins.
+    pub start: &'static str,
+    /// The shortest time between two polls.
+    pub every: &'static str,
 }
 
 impl Default for Plan {
@@ -43,16 +50,33 @@ impl Default for Plan {
             hold: "quiet-hours = \"none\"\nspacing = \"0s\"\nat-most = \"none\"".into(),
             account: String::new(),
             flavour: Flavour::Mastodon,
+            second: None,
             patience: Patience::default(),
+            start: MONDAY,
+            every: "1h",
         }
+    }
+}
+
+/// The machine's clock, which may be off the world's.
+pub struct Skewed {
+    truth: Arc<ManualClock>,
+    by: Mutex<SignedDuration>,
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        self.truth.now() + *self.by.lock().unwrap()
     }
 }
 
 pub struct World {
     pub clock: Arc<ManualClock>,
+    machine: Arc<Skewed>,
     pub forum: Forum,
     pub mastodon: Mastodon,
-    pub dir: TempDir,
+    pub second: Option<Mastodon>,
+    _dir: TempDir,
     pub toml: String,
     patience: Patience,
     app: Option<App>,
@@ -64,9 +88,20 @@ impl World {
     }
 
     pub async fn with(plan: Plan) -> Self {
-        let clock = Arc::new(ManualClock::new(MONDAY.parse().unwrap()));
+        let clock = Arc::new(ManualClock::new(plan.start.parse().unwrap()));
+        let machine = Arc::new(Skewed { truth: clock.clone(), by: Mutex::default() });
         let forum = Forum::start(clock.clone()).await.unwrap();
         let mastodon = Mastodon::start(plan.flavour, clock.clone()).await.unwrap();
+        let mut second = None;
+        let mut second_toml = String::new();
+        if let Some((flavour, account)) = &plan.second {
+            let server = Mastodon::start(*flavour, clock.clone()).await.unwrap();
+            second_toml = format!(
+                "[[account]]\nname = \"second\"\nplatform = \"mastodon\"\nserver = \"{}\"\ntoken = {{ env = \"TOKEN\" }}\n{account}",
+                server.url()
+            );
+            second = Some(server);
+        }
         let dir = tempfile::tempdir().unwrap();
         let toml = format!(
             r#"
@@ -80,7 +115,7 @@ name = "announcements"
 type = "discourse"
 url = "{forum}"
 category = "announcements"
-every = "1h"
+every = "{every}"
 [[account]]
 name = "mastodon"
 platform = "mastodon"
@@ -88,6 +123,7 @@ server = "{mastodon}"
 token = {{ env = "TOKEN" }}
 hashtags = ["NixOS"]
 {account}
+{second_toml}
 [hold]
 {hold}
 {extra}
@@ -97,10 +133,14 @@ hashtags = ["NixOS"]
             mastodon = mastodon.url(),
             account = plan.account,
             hold = plan.hold,
+            every = plan.every,
             extra = plan.extra.replace("{forum}", forum.base().as_str()).replace("{mastodon}", mastodon.url().as_str()),
         );
-        let mut world = Self { clock, forum, mastodon, dir, toml, patience: plan.patience, app: None };
+        let mut world =
+            Self { clock, machine, forum, mastodon, second, _dir: dir, toml, patience: plan.patience, app: None };
         world.start();
+        // As at the start of `oyez run`; a restart knows them from the store.
+        world.app().deliverer().learn_limits().await.unwrap();
         world
     }
 
@@ -110,7 +150,7 @@ hashtags = ["NixOS"]
             .unwrap_or_else(|errors| panic!("{errors}"))
             .config;
         let store = Store::open(&config.service.state).unwrap();
-        let app = App::build_with(Arc::new(config), store, self.clock.clone(), self.patience).unwrap();
+        let app = App::build_with(Arc::new(config), store, self.machine.clone(), self.patience).unwrap();
         app.deliverer().start(false).unwrap();
         self.app = Some(app);
     }
@@ -122,7 +162,7 @@ hashtags = ["NixOS"]
 
     /// Stops as on SIGTERM and starts again at once.
     pub fn restart(&mut self) {
-        self.app().store().set_alive(self.now()).unwrap();
+        self.app().store().set_alive(self.machine.now()).unwrap();
         self.stop();
         self.start();
     }
@@ -133,6 +173,11 @@ hashtags = ["NixOS"]
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// From now on the machine's clock is that far ahead of the world's.
+    pub fn skew(&self, by: SignedDuration) {
+        *self.machine.by.lock().unwrap() = by;
     }
 
     /// Only moves the clock.
@@ -148,6 +193,21 @@ hashtags = ["NixOS"]
     /// One beat of the delivering half.
     pub async fn deliver(&self) -> deliver::Tally {
         self.app().deliverer().tick().await.unwrap()
+    }
+
+    /// One beat in a task of its own, to be watched or ended half way.
+    pub fn delivering(&self) -> JoinHandle<deliver::Tally> {
+        let deliverer = Arc::clone(self.app().deliverer());
+        tokio::spawn(async move { deliverer.tick().await.unwrap() })
+    }
+
+    /// The process dies in the middle of a beat, and is started again.
+    pub async fn crash(&mut self, beat: JoinHandle<deliver::Tally>) {
+        beat.abort();
+        // It was told to end: how it does is of no interest.
+        let _ended = beat.await;
+        self.stop();
+        self.start();
     }
 
     /// Lets time pass as the service lives through it: each beat at its moment, polls when due.
@@ -195,7 +255,11 @@ hashtags = ["NixOS"]
     }
 
     pub fn delivery(&self, number: Number) -> String {
-        self.item(number).deliveries["mastodon"].progress.name().to_owned()
+        self.progress(number, "mastodon")
+    }
+
+    pub fn progress(&self, number: Number, account: &str) -> String {
+        self.item(number).deliveries[account].progress.name().to_owned()
     }
 
     /// Asks the desk as the command line does; every document of the answer.

@@ -259,7 +259,7 @@ async fn promise_10_reading_again_tells_what_became_of_it() {
         (Some("announcements"), &["release".to_owned()][..])
     );
     assert_eq!(found.author.as_ref().map(|a| (a.trust_level, a.staff)), Some((Some(4), true)));
-    assert_eq!((found.changed, found.visibility), (None, Visibility::Public));
+    assert_eq!((found.changed, found.visibility), (found.published, Visibility::Public));
 
     world.clock.advance(HOUR);
     world.forum.rebake(id);

@@ -59,9 +59,8 @@ pub(super) fn read(bytes: &[u8], base: &Url) -> Result<Topic, SourceError> {
     found.published = found.published.or_else(|| time(post, "created_at"));
     // `updated_at` alone proves nothing: rebakes and link previews touch it. From the second version on it is at least
     // no earlier than the edit. An edit in the grace period after posting makes no version: the caller compares texts.
-    if number(post, "version").is_some_and(|v| v > 1) {
-        found.changed = time(post, "updated_at");
-    }
+    let edited = number(post, "version").is_some_and(|v| v > 1);
+    found.changed = if edited { time(post, "updated_at") } else { found.published };
     found.author = author(post);
     found.text = body.text;
     found.links = body.links;
@@ -164,7 +163,8 @@ mod tests {
 
     #[test]
     fn an_edit_counts_from_the_second_version_on() {
-        assert_eq!(edited(|_| {}).changed, None);
+        let posted = edited(|_| {});
+        assert_eq!(posted.changed, posted.published, "until then the author's last change is the posting");
         let found = edited(|t| t["post_stream"]["posts"][0]["version"] = 2.into());
         assert_eq!(found.changed, Some("2026-11-20T12:00:00Z".parse().unwrap()));
     }
