@@ -594,13 +594,19 @@ impl Deliverer {
             self.put_off_until(look, at);
             return Ok((Some(at), false));
         }
+        if let Some(mut item) = self.store.item(number)?
+            && item.unreachable_since.take().is_some()
+        {
+            // In vain, for as long as `grace`. What leaves later is waited for anew: much may happen until then.
+            self.commit(Change { items: vec![item], ..Change::default() })?;
+        }
         if item.phase == Phase::Held {
             // Read, or out of reach for so long that the next one to ask is the delivery.
             self.put_off_until(look, now + REACH_AGAIN);
             return Ok((None, false));
         }
         if self.settle(number)? {
-            return Ok((None, true));
+            return Ok((self.store.item(number)?.as_ref().and_then(half_window), true));
         }
         let item = self.store.item(number)?.filter(|item| item.phase == Phase::Settling);
         Ok((item.and_then(|item| item.settled), false))

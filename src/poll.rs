@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock::Clock;
@@ -38,6 +39,8 @@ const OLD_PINNED: Duration = Duration::from_secs(30 * 86_400);
 const OLD_NEWS: Duration = Duration::from_secs(30 * 86_400);
 /// Things that could not be read when they were seen, kept per source until they can be.
 const MOST_PENDING: usize = 2_000;
+/// Entries that could not be used, named one by one in the journal.
+const SKIPPED_TOLD: usize = 5;
 /// How often a decision is taken again when the item changed in between.
 const CONFLICT_TRIES: usize = 20;
 
@@ -100,6 +103,16 @@ pub struct Poller {
     skews: Mutex<HashMap<String, i64>>,
 }
 
+/// A thing that was seen and could not be read yet, as it is kept in [`SourceRecord::pending`].
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    #[serde(flatten)]
+    sighting: Sighting,
+    /// It was asked for, in vain; not only left for later.
+    #[serde(default)]
+    tried: bool,
+}
+
 /// A hint of a webhook: look at this source now, and at this thing of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hint {
@@ -157,7 +170,9 @@ impl Poller {
         if record.identity.as_ref() == Some(&identity) {
             return Ok(record);
         }
-        Ok(SourceRecord { name: name.clone(), rev: record.rev, identity: Some(identity), ..SourceRecord::default() })
+        // What could not be read yet is kept: each thing of it is asked for by name, and refused where it does not belong.
+        let SourceRecord { rev, pending, .. } = record;
+        Ok(SourceRecord { name: name.clone(), rev, pending, identity: Some(identity), ..SourceRecord::default() })
     }
 
     /// Differences between the sources' clocks and ours, in seconds (theirs minus ours), one a source.
@@ -386,10 +401,15 @@ impl Poller {
         }
 
         // What could not be read last time stands before what is new.
-        let pending: Vec<Sighting> = serde_json::from_value(std::mem::take(&mut record.pending)).unwrap_or_default();
+        let pending: Vec<Pending> = serde_json::from_value(std::mem::take(&mut record.pending)).unwrap_or_default();
+        // Those that were asked for in vain, the one that waits longest for another try first.
+        let tried: HashMap<String, usize> =
+            pending.iter().filter(|p| p.tried).map(|p| p.sighting.key.clone()).zip(1..).collect();
         let shown: BTreeSet<String> = polled.sightings.iter().map(|s| s.key.clone()).collect();
-        let mut sightings: Vec<Sighting> = pending.into_iter().filter(|s| !shown.contains(&s.key)).collect();
+        let mut sightings: Vec<Sighting> =
+            pending.into_iter().map(|p| p.sighting).filter(|s| !shown.contains(&s.key)).collect();
         sightings.append(&mut polled.sightings);
+        self.adopt(name, &polled.contacts)?;
 
         let spoken: BTreeSet<String> = sightings.iter().map(|sighting| sighting.contact.clone()).collect();
         let mut first_contacts = BTreeSet::new();
@@ -404,7 +424,9 @@ impl Poller {
         let mut quiet = Vec::new();
         let mut fingerprints = Vec::new();
         let mut still_pending = Vec::new();
+        let mut in_vain = Vec::new();
         let mut fresh = Vec::new();
+        let mut changed = Vec::new();
         // Once set, the source wants to be left alone: what is left is read with the next poll.
         let mut leave_alone: Option<Duration> = None;
         let mut failed = None;
@@ -412,20 +434,10 @@ impl Poller {
             if let Some(number) = self.store.by_key(&sighting.key)?
                 && !self.is_only_an_alias(number, &sighting.key)?
             {
-                let same = self.store.fingerprint(&sighting.key)?.as_deref() == Some(&sighting.fingerprint);
-                if same && !self.is_gone_at(number, &sighting.key)? {
-                    continue;
-                }
-                if leave_alone.is_some() && sighting.full.is_none() {
-                    continue;
-                }
-                match self.noticed(number, &sighting).await? {
-                    // Noted only when it was read: a change must not be overlooked because the forum was busy.
-                    Ok(()) => fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone())),
-                    Err(error) => {
-                        leave_alone = leave_alone.max(asks_for_patience(&error));
-                        failed = Some(error.to_string());
-                    }
+                let same =
+                    self.store.fingerprint(&print_key(name, &sighting))?.as_deref() == Some(&sighting.fingerprint);
+                if !same || self.is_gone_at(number, name, &sighting.key)? {
+                    changed.push((number, sighting));
                 }
                 continue;
             }
@@ -473,7 +485,7 @@ impl Poller {
         }
         tally.known += known.len();
         for sighting in &quiet {
-            fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+            fingerprints.push((print_key(name, sighting), sighting.fingerprint.clone()));
         }
         if first_contacts.is_empty() {
             for (i, item) in known.iter().enumerate() {
@@ -501,13 +513,28 @@ impl Poller {
                 ..Note::new(now, None, "oyez", "gap")
             });
         }
-        if polled.gap.is_some() {
+        if !polled.unchanged {
+            // The next one is another one, though it reads the same.
             record.gap = polled.gap.clone();
         }
         for skipped in polled.skipped.iter().take(20) {
             tracing::info!(source = %name, "an entry could not be read: {skipped}");
         }
-        record.skipped = polled.skipped.len();
+        if polled.skipped.len() > record.skipped {
+            let more = polled.skipped.len().saturating_sub(SKIPPED_TOLD);
+            let mut reason = polled.skipped.iter().take(SKIPPED_TOLD).cloned().collect::<Vec<_>>().join("; ");
+            if more > 0 {
+                reason.push_str(&format!("; and {more} more"));
+            }
+            notes.push(Note {
+                reason: Some(reason),
+                detail: json!({"source": name, "entries": polled.skipped.len()}),
+                ..Note::new(now, None, "oyez", "skipped")
+            });
+        }
+        if !polled.unchanged {
+            record.skipped = polled.skipped.len();
+        }
         let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
         let recorded = self.store_change(Change {
             items: known,
@@ -523,8 +550,12 @@ impl Poller {
             return Ok((Tally { polled: 1, ..Tally::default() }, Some(Due::At(next))));
         }
 
-        // Oldest first, so that numbers grow with time.
-        fresh.sort_by_key(|sighting| sighting.published);
+        // Oldest first, so that numbers grow with time; what was asked for in vain comes last, each in its turn, so that
+        // one thing that can never be read keeps no other waiting.
+        fresh.sort_by_key(|sighting| match tried.get(&sighting.key) {
+            Some(turn) => (*turn, None),
+            None => (0, sighting.published),
+        });
         let deadline = tokio::time::Instant::now() + POLL_PATIENCE;
         for sighting in fresh {
             let found = match sighting.full.clone() {
@@ -546,7 +577,7 @@ impl Poller {
                     }
                     match self.admit(watched, &sighting, *found, self.clock.now()) {
                         Ok(Some(one)) => {
-                            fingerprints.push((sighting.key.clone(), sighting.fingerprint.clone()));
+                            fingerprints.push((print_key(name, &sighting), sighting.fingerprint.clone()));
                             tally.add(one);
                         }
                         Ok(None) => still_pending.push(sighting),
@@ -561,15 +592,34 @@ impl Poller {
                 Ok(Reread::Gone(why)) => {
                     tracing::info!(source = %name, key = %sighting.key, "seen in the list, but gone when read: {why}");
                 }
-                Ok(Reread::Unknown) => still_pending.push(sighting),
+                Ok(Reread::Unknown) => in_vain.push(sighting),
                 Err(error) => {
                     tracing::warn!(source = %name, key = %sighting.key, "cannot read it yet: {error}");
                     leave_alone = leave_alone.max(asks_for_patience(&error));
                     failed = Some(error.to_string());
-                    still_pending.push(sighting);
+                    in_vain.push(sighting);
                 }
             }
         }
+        for (number, sighting) in changed {
+            let asks = sighting.full.is_none();
+            if asks && (leave_alone.is_some() || tokio::time::Instant::now() >= deadline) {
+                continue;
+            }
+            match self.noticed(number, watched, &sighting).await? {
+                // Noted only when it was read: a change must not be overlooked because the forum was busy.
+                Ok(()) => fingerprints.push((print_key(name, &sighting), sighting.fingerprint.clone())),
+                Err(error) => {
+                    leave_alone = leave_alone.max(asks_for_patience(&error));
+                    failed = Some(error.to_string());
+                }
+            }
+        }
+        let mut still_pending: Vec<Pending> = still_pending
+            .into_iter()
+            .map(|sighting: Sighting| Pending { tried: tried.contains_key(&sighting.key), sighting })
+            .collect();
+        still_pending.extend(in_vain.into_iter().map(|sighting| Pending { sighting, tried: true }));
 
         let now = self.clock.now();
         let was_failing = record.failures > 0 || record.last_error.is_some();
@@ -711,26 +761,62 @@ impl Poller {
     }
 
     /// Is it recorded as gone where the list now shows it?
-    fn is_gone_at(&self, number: Number, key: &str) -> Result<bool, StoreError> {
+    fn is_gone_at(&self, number: Number, source: &str, key: &str) -> Result<bool, StoreError> {
         let item = self.store.item(number)?;
-        Ok(item.is_some_and(|item| item.origins.iter().any(|o| o.found.key == key && o.gone.is_some())))
+        Ok(item.is_some_and(|item| origin_at(&item, source, key).is_some_and(|at| item.origins[at].gone.is_some())))
     }
 
-    /// The list shows an item with another title, tags or category than last time, or one that was gone. The inner error:
-    /// it could not be read.
-    async fn noticed(&self, number: Number, sighting: &Sighting) -> Result<Result<(), SourceError>, StoreError> {
+    /// What is on its way and came from these places under a name that is not configured any more came from this source:
+    /// it hangs on what a source is (promise 5), and must be read again before it leaves (promise 10).
+    fn adopt(&self, name: &str, contacts: &[String]) -> Result<(), StoreError> {
+        for item in self.store.active()? {
+            let mut adopted = item;
+            let mut any = false;
+            for origin in &mut adopted.origins {
+                if contacts.contains(&origin.contact) && !self.watched.contains_key(&origin.source) {
+                    name.clone_into(&mut origin.source);
+                    any = true;
+                }
+            }
+            if any {
+                // Should it have changed meanwhile: the next poll does it.
+                self.store_change(Change { items: vec![adopted], ..Change::default() })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The list shows an item with another title, tags or category than last time, or one that was gone, or one that is
+    /// known from another place alone. The inner error: it could not be read.
+    async fn noticed(
+        &self,
+        number: Number,
+        watched: &Watched,
+        sighting: &Sighting,
+    ) -> Result<Result<(), SourceError>, StoreError> {
+        let name = &watched.config.name;
         let Some(item) = self.store.item(number)? else { return Ok(Ok(())) };
-        let origin = item.origins.iter().find(|origin| origin.found.key == sighting.key);
-        let (Some(origin), true) = (origin, is_watched(&item)) else { return Ok(Ok(())) };
-        let reading = match (&sighting.full, self.source(&origin.source)) {
-            (Some(found), _) => Reread::Present(Box::new(found.clone())),
-            (None, Some(source)) => match self.read(&*source, &origin.found).await {
+        let Some(at) = origin_at(&item, name, &sighting.key) else {
+            let elsewhere = item.origins.iter().find(|origin| origin.found.key == sighting.key);
+            let found = sighting.full.clone().or_else(|| elsewhere.map(|origin| origin.found.clone()));
+            let former =
+                elsewhere.is_some_and(|o| o.contact == sighting.contact && !self.watched.contains_key(&o.source));
+            if let Some(found) = found.filter(|_| !former && !item.forgotten) {
+                self.admit(watched, sighting, found, self.clock.now())?;
+            }
+            return Ok(Ok(()));
+        };
+        if !is_watched(&item) {
+            return Ok(Ok(()));
+        }
+        let reading = match &sighting.full {
+            Some(found) => Reread::Present(Box::new(found.clone())),
+            None => match self.read(&*watched.source, &item.origins[at].found).await {
                 Ok(reading) => reading,
                 Err(error) => return Ok(Err(error)),
             },
-            (None, None) => return Ok(Ok(())),
         };
-        self.take_reading(number, &sighting.key, &reading)?;
+        self.take_reading(number, name, &sighting.key, &reading)?;
         Ok(Ok(()))
     }
 
@@ -755,8 +841,8 @@ impl Poller {
             };
             match self.read(&*source, &origin.found).await {
                 Ok(reading) => {
-                    if self.take_reading(number, &origin.found.key, &reading)? {
-                        read.insert(origin.found.key.clone());
+                    if self.take_reading(number, &origin.source, &origin.found.key, &reading)? {
+                        read.insert((origin.source.clone(), origin.found.key.clone()));
                     }
                 }
                 Err(error) => {
@@ -768,7 +854,7 @@ impl Poller {
         let Some(item) = self.store.item(number)? else { return Ok(there) };
         // The words come from the first place that still shows it; another one out of reach holds nothing up.
         let lead = item.origins.iter().find(|origin| origin.gone.is_none());
-        let reached = lead.is_none_or(|lead| read.contains(&lead.found.key));
+        let reached = lead.is_none_or(|lead| read.contains(&(lead.source.clone(), lead.found.key.clone())));
         if reached {
             self.mark(number, &Event::Reachable)?;
         }
@@ -799,10 +885,11 @@ impl Poller {
     }
 
     /// Records what one of an item's origins shows. `Ok(false)`: it could not be recorded, and must be read again.
-    fn take_reading(&self, number: Number, key: &str, reading: &Reread) -> Result<bool, StoreError> {
+    fn take_reading(&self, number: Number, source: &str, key: &str, reading: &Reread) -> Result<bool, StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(item) = self.store.item(number)? else { return Ok(true) };
-            let Some(index) = item.origins.iter().position(|origin| origin.found.key == key) else { return Ok(true) };
+            // Split off or renamed meanwhile: read again what is there now.
+            let Some(index) = origin_at(&item, source, key) else { return Ok(false) };
             let now = self.clock.now();
             let origin = &item.origins[index];
             let mut first = None;
@@ -947,6 +1034,16 @@ fn change_note(item: &Item, origin: &Origin, found: &Found, now: Timestamp) -> N
         detail: json!({"source": origin.source}),
         ..Note::new(now, Some(item.number), &actor, what)
     }
+}
+
+/// Which origin of an item is this thing at this source?
+fn origin_at(item: &Item, source: &str, key: &str) -> Option<usize> {
+    item.origins.iter().position(|origin| origin.source == source && origin.found.key == key)
+}
+
+/// Under which name a fingerprint is kept: two sources may show the same thing in different words.
+fn print_key(source: &str, sighting: &Sighting) -> String {
+    format!("{source} {}", sighting.key)
 }
 
 /// A thing published long before it was first seen (moved here, made public late) is news, but a person should say so.

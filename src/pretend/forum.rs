@@ -195,6 +195,8 @@ struct World {
     next_category: u64,
     events: u64,
     fault: Option<Fault>,
+    /// By path, without the query.
+    faults: Vec<(String, Fault)>,
     raw: Vec<Raw>,
     api_key: Option<String>,
     seen: Vec<Seen>,
@@ -218,6 +220,7 @@ impl Forum {
             next_category: 8,
             events: 83_629,
             fault: None,
+            faults: Vec::new(),
             raw: Vec::new(),
             api_key: None,
             seen: Vec::new(),
@@ -330,6 +333,13 @@ impl Forum {
     /// Fails like this from now on; `None`: is well again.
     pub fn fail(&self, fault: Option<Fault>) {
         self.world().fault = fault;
+    }
+
+    /// Fails like this for one path (without its query) from now on; `None`: answers it again.
+    pub fn fail_at(&self, path: &str, fault: Option<Fault>) {
+        let mut world = self.world();
+        world.faults.retain(|(at, _)| at != path);
+        world.faults.extend(fault.map(|fault| (path.to_owned(), fault)));
     }
 
     /// Serves these bytes for this path (with its query, or without for any query) instead of what it would say itself.

@@ -302,6 +302,8 @@ pub struct MediaCcc {
     base: Url,
     host: String,
     globs: GlobSet,
+    /// The globs as written.
+    patterns: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -309,9 +311,13 @@ struct Memory {
     /// Of the list of conferences.
     #[serde(default)]
     validators: Validators,
-    /// Every conference there was at first contact with the host: none of these is ever new as a whole.
+    /// Every conference there was at first contact with the host, or when the globs changed: none of these is ever new as
+    /// a whole.
     #[serde(default)]
     first: Option<BTreeSet<String>>,
+    /// The globs of the last poll.
+    #[serde(default)]
+    globs: Vec<String>,
     /// The list as of the last 200: acronym and day of the last release.
     #[serde(default)]
     listed: BTreeMap<String, Option<String>>,
@@ -362,8 +368,9 @@ impl MediaCcc {
             })?;
             set.add(glob);
         }
+        let patterns = globs.to_vec();
         let globs = set.build().map_err(|e| SourceError::Misconfigured(format!("`conferences`: {e}")))?;
-        Ok(Self { host: ask::host_of(&url), base: url, globs })
+        Ok(Self { host: ask::host_of(&url), base: url, globs, patterns })
     }
 
     fn address(&self, segments: &[&str]) -> Url {
@@ -450,6 +457,14 @@ impl Source for MediaCcc {
         let host = canonical_host(&self.host);
         let mut memory: Memory = ask::recall(context.memory, host);
         let mut polled = Polled::default();
+        if memory.globs != self.patterns {
+            // What another glob matches was there before; only what appears from now on is new.
+            let listed: Vec<String> = memory.listed.keys().cloned().collect();
+            if let Some(first) = &mut memory.first {
+                first.extend(listed);
+            }
+            memory.globs.clone_from(&self.patterns);
+        }
         self.list(context, &mut memory, &mut polled).await?;
         let followed: Vec<String> =
             memory.listed.keys().filter(|a| self.globs.is_match(a.to_ascii_lowercase())).cloned().collect();

@@ -76,7 +76,7 @@ pub struct World {
     pub forum: Forum,
     pub mastodon: Mastodon,
     pub second: Option<Mastodon>,
-    _dir: TempDir,
+    pub dir: TempDir,
     pub toml: String,
     patience: Patience,
     app: Option<App>,
@@ -136,8 +136,7 @@ hashtags = ["NixOS"]
             every = plan.every,
             extra = plan.extra.replace("{forum}", forum.base().as_str()).replace("{mastodon}", mastodon.url().as_str()),
         );
-        let mut world =
-            Self { clock, machine, forum, mastodon, second, _dir: dir, toml, patience: plan.patience, app: None };
+        let mut world = Self { clock, machine, forum, mastodon, second, dir, toml, patience: plan.patience, app: None };
         world.start();
         // As at the start of `oyez run`; a restart knows them from the store.
         world.app().deliverer().learn_limits().await.unwrap();

@@ -75,6 +75,9 @@ impl World {
             Some(fault) => return Page::fault(fault),
             None => {}
         }
+        if let Some((_, fault)) = self.faults.iter().find(|(at, _)| at == bare) {
+            return Page::fault(fault);
+        }
         if let Some(key) = &self.api_key {
             match headers.iter().find(|(name, _)| name == "api-key") {
                 Some((_, given)) if given == key => {}
