@@ -217,12 +217,21 @@ async fn promise_03_without_keys_a_kill_is_read_back_or_asks_a_person() {
         });
         let doubtful = scene.queue();
         for item in &doubtful {
-            assert_eq!(item["attention"], true, "{item}");
+            // On a slow machine the two readings may have agreed meanwhile: then it needs nobody's word any more.
             let number = item["number"].to_string();
-            scene
-                .program
-                .oyez(&["resolve", &number, "--account", "mastodon", "--not-sent", "--reason", "it is not there"])
-                .ok();
+            let state = |scene: &Scene| {
+                let item = scene.program.oyez(&["show", &number, "--json"]).ok().object();
+                (item["deliveries"][0]["state"].as_str().unwrap().to_owned(), item["attention"] == true)
+            };
+            let (before, attention) = state(&scene);
+            if before != "unsure" {
+                continue;
+            }
+            assert!(attention || state(&scene).0 != "unsure", "{item}");
+            let reason = ["--reason", "it is not there"];
+            let words = [&["resolve", &number, "--account", "mastodon", "--not-sent"][..], &reason].concat();
+            let resolved = scene.program.oyez(&words);
+            assert!(resolved.code == Some(0) || state(&scene).0 != "unsure", "{item}");
         }
         wait_until("everything is out", Duration::from_secs(60), || scene.queue().is_empty());
         assert!(service.terminate().0.success());
