@@ -547,7 +547,8 @@ impl Desk {
             return Err(Failure::failed(format!("item {number} is still {state} on {account}"), Some(hint)));
         }
         match self.store.forget(number, actor, Some(reason), self.clock.now()) {
-            Ok(_) => Ok(()),
+            // The words are gone from the store; now also from the old pages of its files.
+            Ok(_) => Ok(self.store.compact().map(|_| ())?),
             Err(ForgetError::Unknown(number)) => Err(missing(number)),
             Err(error @ ForgetError::OnItsWay { .. }) => {
                 Err(Failure::failed(error.to_string(), Some(format!("`oyez veto {number}` first"))))

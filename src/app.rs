@@ -230,8 +230,7 @@ impl App {
         &self.deliverer
     }
 
-    /// One poll-and-deliver round. `all`: also sources that are not due.
-    /// Who wants to veto meanwhile is heard: the round listens on the socket as the service does, where it can.
+    /// One poll-and-deliver round. `all`: also sources that are not due. Who wants to veto meanwhile is heard: the round listens on the socket as the service does, where it can.
     pub async fn once(&self, all: bool) -> anyhow::Result<Round> {
         let path = &self.config.service.socket;
         match socket::bind(path) {
@@ -366,6 +365,7 @@ impl App {
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         tokio::pin!(stop);
+        let mut invented = None;
         loop {
             tokio::select! {
                 hint = hints.next() => {
@@ -377,6 +377,14 @@ impl App {
                 }
                 Some(report) = reports.recv() => {
                     tracing::warn!(hook = report.name, "a webhook was not acted on: {}", report.trouble);
+                    // Names that strangers invent must not grow the journal: one entry an hour tells that there are some.
+                    if self.config.source(&report.name).is_none() {
+                        let now = self.clock.now();
+                        if invented.is_some_and(|at: jiff::Timestamp| now < at + Duration::from_secs(3600)) {
+                            continue;
+                        }
+                        invented = Some(now);
+                    }
                     let reason = report.trouble.to_string();
                     let note = Note {
                         reason: Some(reason),

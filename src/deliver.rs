@@ -36,6 +36,8 @@ const REACH_AGAIN: Duration = Duration::from_secs(60);
 const UNLOCK_AFTER: Duration = Duration::from_secs(15 * 60);
 /// The beat while nothing is due: the heartbeat that tells an outage, the clock, forgotten corners.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// An outage is told by the last heartbeat; ten minutes need no finer one.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 /// `oyez run --once` is not away between its rounds, as long as they come at least daily.
 const ONCE_OUTAGE: Duration = Duration::from_secs(25 * 3600);
 /// Items whose origins are read at the same time; of one host only ever one.
@@ -173,7 +175,7 @@ impl Deliverer {
         for done in join_all(lanes.into_iter().map(|(account, lane)| self.lane(account, lane))).await {
             tally.add(done?.1);
         }
-        self.look_ahead(&mut tally)?;
+        self.look_ahead(&BTreeSet::new(), &mut tally)?;
         Ok(tally)
     }
 
@@ -206,7 +208,8 @@ impl Deliverer {
                         }
                     }));
                 }
-                self.look_ahead(&mut tally)?;
+                let held: BTreeSet<String> = busy.iter().chain(rests.keys()).cloned().collect();
+                self.look_ahead(&held, &mut tally)?;
             }
             let next = upkeep.into_iter().chain(rests.values().copied()).chain(tally.next).min();
             let shortest = Duration::from_millis(50);
@@ -258,7 +261,10 @@ impl Deliverer {
             self.commit(Change { notes: vec![Note::new(now, None, "oyez", "outage")], ..Change::default() })?;
             tracing::warn!("the machine was asleep: what is held gets its grace period");
         }
-        self.store.set_alive(self.clock.now())?;
+        if self.put_off("heartbeat").is_none() {
+            self.store.set_alive(self.clock.now())?;
+            self.put_off_until("heartbeat".to_owned(), self.clock.now() + HEARTBEAT);
+        }
         self.notice_quiet_accounts()?;
         Ok(true)
     }
@@ -279,7 +285,7 @@ impl Deliverer {
     ) -> Result<BTreeMap<String, Vec<(Number, Step)>>, StoreError> {
         let items = self.store.active()?;
         let now = self.clock.now();
-        let plan = plan::of(&items, &self.store, &self.config, now)?;
+        let plan = plan::of(&items, &self.store, &self.config, now, &|number| self.put_off(&reach_of(number)))?;
         let mut lanes: BTreeMap<String, Vec<(Number, Step)>> = BTreeMap::new();
         let mut rank: HashMap<(Number, &str), usize> = HashMap::new();
         for (i, leaving) in plan.due().iter().enumerate() {
@@ -333,10 +339,10 @@ impl Deliverer {
     }
 
     /// When there is something to do again, as things stand now.
-    fn look_ahead(&self, tally: &mut Tally) -> Result<(), StoreError> {
+    fn look_ahead(&self, held: &BTreeSet<String>, tally: &mut Tally) -> Result<(), StoreError> {
         let now = self.clock.now();
         let items = self.store.active()?;
-        let plan = plan::of(&items, &self.store, &self.config, now)?;
+        let plan = plan::of(&items, &self.store, &self.config, now, &|number| self.put_off(&reach_of(number)))?;
         if let Some(at) = plan.next() {
             tally.next = earlier(tally.next, at);
         }
@@ -345,7 +351,11 @@ impl Deliverer {
             for account in item.deliveries.keys() {
                 match self.step(item, account, plan.slot(item.number, account), now)? {
                     Step::Wait { until } => tally.next = earlier(tally.next, until),
-                    Step::ReadBack => tally.next = earlier(tally.next, now),
+                    Step::ReadBack if held.contains(account) => {}
+                    Step::ReadBack => {
+                        let paused = self.store.account(account)?.paused_until.filter(|at| now < *at);
+                        tally.next = earlier(tally.next, paused.unwrap_or(now));
+                    }
                     Step::Nothing
                     | Step::RereadThenSend
                     | Step::RepeatSameKey
@@ -396,12 +406,17 @@ impl Deliverer {
                     let Some(item) = self.store.item(number)? else { continue };
                     let wanted = item.deliveries.get(account).is_some_and(|delivery| delivery.amend);
                     let (Some(post), true) = (item.posts.get(account), wanted) else { continue };
+                    if self.stopping.load(Ordering::Acquire) {
+                        break;
+                    }
+                    let text = post.text.clone();
                     let result = guarded(platform.amend(&id, post))
                         .await
                         .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
                     self.note_lock(account, result.as_ref().err())?;
                     self.happen(number, |_, _| {
                         Ok(Some(Event::Amended {
+                            text: text.clone(),
                             account: account.to_owned(),
                             result: result.clone(),
                             jitter: rand::random(),
@@ -444,6 +459,8 @@ impl Deliverer {
         }
         let Some(item) = self.store.item(number)? else { return Ok(()) };
         let now = self.clock.now();
+        // Before the plan: a claim that somebody else makes in between must be noticed.
+        let record = self.store.account(account)?;
         // The plan is made anew: the reading may have moved the item, a veto or a post of this beat may have changed who is due.
         let plan = plan::make(&self.store, &self.config, now)?;
         let step = self.step(&item, account, plan.slot(number, account), now)?;
@@ -474,8 +491,11 @@ impl Deliverer {
                     return Ok(());
                 }
             };
+        if self.stopping.load(Ordering::Acquire) {
+            // Begun now, it might not be finished in time.
+            return Ok(());
+        }
         let notes = notes(&claimed, now, number);
-        let record = self.store.account(account)?;
         let claim_of = (number, account.to_owned());
         self.in_hand.lock().expect("no holder of this lock can panic").insert(claim_of.clone());
         let _in_hand = InHand { of: self, claim: claim_of };
@@ -636,7 +656,11 @@ impl Deliverer {
                 }
             }
         };
-        self.poller.out_of_reach(number)?;
+        let tried = format!("tried {number}");
+        let anew = self.put_off(&tried).is_none();
+        self.poller.out_of_reach(number, anew)?;
+        // As long as the next try comes within this, it belongs to the same series.
+        self.put_off_until(tried, at.max(self.clock.now()) + 5 * REACH_AGAIN);
         let Some(item) = self.store.item(number)? else { return Ok(None) };
         let grace = hold::for_kind(&self.config.hold, &item.kind).grace;
         let now = self.clock.now();

@@ -187,7 +187,10 @@ pub enum Event {
     /// Its origin was read.
     Reachable,
     /// Its origin could not be read.
-    Unreachable,
+    Unreachable {
+        /// The first try of a new series: an old failure, hours ago, says nothing about now.
+        anew: bool,
+    },
     /// The service was away for more than [`OUTAGE`].
     OutageGrace,
     /// Nobody answered an `ask` in time.
@@ -238,6 +241,8 @@ pub enum Event {
     Amended {
         /// The account.
         account: String,
+        /// The text that was sent.
+        text: String,
         /// What the platform made of it.
         result: Result<Published, SendError>,
         /// As in [`Event::Outcome`].

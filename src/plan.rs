@@ -42,11 +42,18 @@ impl Plan {
 /// Works it out from the store.
 pub fn make(store: &Store, config: &Config, now: Timestamp) -> Result<Plan, StoreError> {
     let items = store.active()?;
-    of(&items, store, config, now)
+    of(&items, store, config, now, &|_| None)
 }
 
-/// Works it out for items already at hand: those the store calls active.
-pub fn of(items: &[Item], store: &Store, config: &Config, now: Timestamp) -> Result<Plan, StoreError> {
+/// Works it out for items already at hand: those the store calls active. `put_off`: until when an item is not tried
+/// (its origin is out of reach), so that it lets the next one pass.
+pub fn of(
+    items: &[Item],
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    put_off: &dyn Fn(Number) -> Option<Timestamp>,
+) -> Result<Plan, StoreError> {
     let mut waiting = Vec::new();
     for item in items {
         if !matches!(item.phase, Phase::Settling | Phase::Held) {
@@ -55,8 +62,11 @@ pub fn of(items: &[Item], store: &Store, config: &Config, now: Timestamp) -> Res
         let Some(window_end) = item.window_end else { continue };
         let found = item.found();
         for (account, delivery) in &item.deliveries {
-            // What waits for a person's word holds no slot: it lets the next one pass.
-            let asks = item.needs_approval() || item.posts.get(account).is_some_and(|post| post.outdated_edit);
+            // What waits for a person's word (an approval, a choice, a text) holds no slot: it lets the next one pass.
+            let post = item.posts.get(account);
+            let asks = item.needs_approval()
+                || post.is_some_and(|post| post.outdated_edit)
+                || (post.is_none() && item.phase == Phase::Held);
             if delivery.progress != Progress::Queued || (asks && !delivery.now) {
                 continue;
             }
@@ -69,7 +79,7 @@ pub fn of(items: &[Item], store: &Store, config: &Config, now: Timestamp) -> Res
                 author: hold::author_of(item),
                 published: found.published.unwrap_or(item.first_seen),
                 ready,
-                not_before: delivery.not_before,
+                not_before: delivery.not_before.max(put_off(item.number)),
                 priority: hold::for_kind(&config.hold, &item.kind).priority,
                 now: delivery.now,
             });

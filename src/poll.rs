@@ -304,6 +304,10 @@ impl Poller {
         let sight = std::panic::AssertUnwindSafe(watched.source.sight(&context, topic)).catch_unwind();
         match bounded(READ_PATIENCE, sight).await {
             Ok(Some(sighting)) if self.store.contacted(&sighting.contact)?.is_some() => {
+                if self.is_past(&record, &sighting, self.clock.now())? {
+                    // The next poll records it, quietly.
+                    return Ok(());
+                }
                 if let Some(found) = sighting.full.clone() {
                     // Should it not be recorded: the next poll sees it as well.
                     self.admit(watched, &sighting, found, self.clock.now())?;
@@ -446,15 +450,7 @@ impl Poller {
                 Some(published) => published >= now - watched.config.backfill && !watched.config.backfill.is_zero(),
                 None => false,
             };
-            // A place that showed nothing at first contact may only have been out of order: what is older than the contact
-            // itself is its past, not news.
-            let past = record.began_empty.contains(&sighting.contact)
-                && match self.store.contacted(&sighting.contact)? {
-                    Some(at) => sighting.published.is_some_and(|published| published < at),
-                    None => false,
-                };
-            let old_notice = sighting.pinned && sighting.published.is_some_and(|p| p < now - OLD_PINNED);
-            if ((first || past) && !young) || old_notice {
+            if (first && !young) || self.is_past(&record, &sighting, now)? {
                 quiet.push(sighting);
             } else {
                 fresh.push(sighting);
@@ -536,8 +532,14 @@ impl Poller {
             record.skipped = polled.skipped.len();
         }
         let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
+        // That a place showed nothing belongs to the contact: without it, its past would be news after a crash.
+        let mut sources = Vec::new();
+        if !first_contacts.is_empty() {
+            sources.push(SourceRecord { began_empty: record.began_empty.clone(), ..self.source_record(watched)? });
+        }
         let recorded = self.store_change(Change {
             items: known,
+            sources,
             contacts,
             notes: std::mem::take(&mut notes),
             durable: true,
@@ -861,9 +863,19 @@ impl Poller {
         Ok(Reach { reached, leave_alone: leave_alone.filter(|_| !reached) })
     }
 
+    /// Is a thing that was not known no news all the same? A place that showed nothing at first contact may only have been
+    /// out of order: what is older than the contact itself is its past. An old pinned thing is a notice.
+    fn is_past(&self, record: &SourceRecord, sighting: &Sighting, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(published) = sighting.published else { return Ok(false) };
+        let contacted = self.store.contacted(&sighting.contact)?;
+        let past = record.began_empty.contains(&sighting.contact) && contacted.is_some_and(|at| published < at);
+        Ok(past || (sighting.pinned && published < now - OLD_PINNED))
+    }
+
     /// Records that an item's origin cannot be read: from the first time on, `grace` runs (`lifecycle.md` 3.10).
-    pub fn out_of_reach(&self, number: Number) -> Result<(), StoreError> {
-        self.mark(number, &Event::Unreachable)
+    /// `anew`: the last try before this one was long ago.
+    pub fn out_of_reach(&self, number: Number, anew: bool) -> Result<(), StoreError> {
+        self.mark(number, &Event::Unreachable { anew })
     }
 
     fn mark(&self, number: Number, event: &Event) -> Result<(), StoreError> {

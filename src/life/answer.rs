@@ -222,6 +222,7 @@ pub(super) fn retracted(
         delivery.error = None;
         delivery.not_before = None;
         work.note("retracted", Some(account), "");
+        settled(work);
         return Ok(());
     };
     delivery.error = Some(bounded(&error.to_string()));
@@ -252,11 +253,13 @@ fn not_retracted(work: &mut Work<'_>, account: &str) {
 pub(super) fn amended(
     work: &mut Work<'_>,
     account: &str,
+    text: String,
     result: Result<Published, SendError>,
     jitter: f64,
     rules: &Rules<'_>,
 ) -> Result<(), Refused> {
-    let text = work.item.posts.get(account).map(|post| post.text.clone());
+    // Somebody may have amended it once more while this one was under way: then there is another to be sent.
+    let is_latest = work.item.posts.get(account).is_none_or(|post| post.text == text);
     let delivery = work.delivery(account)?;
     let Progress::Sent { id, url, .. } = &mut delivery.progress else {
         return Err(Refused::new(format!("the delivery on {account} is {}", delivery.progress.name())));
@@ -265,11 +268,12 @@ pub(super) fn amended(
         Ok(published) => {
             *id = published.id.or(id.take());
             *url = published.url.or(url.take());
-            delivery.amend = false;
+            delivery.amend = !is_latest;
             delivery.error = None;
             delivery.not_before = None;
-            delivery.sent_text = text;
+            delivery.sent_text = Some(text);
             work.note("amended", Some(account), "");
+            settled(work);
             for warning in published.warnings {
                 work.note("warning", Some(account), bounded(&warning));
             }
@@ -289,6 +293,14 @@ pub(super) fn amended(
         }
     }
     Ok(())
+}
+
+/// What a person was alarmed about was amended or retracted, as the alarm asked: it need not be said any more.
+fn settled(work: &mut Work<'_>) {
+    let busy = |d: &Delivery| d.amend || matches!(d.progress, Progress::Retracting { .. } | Progress::Failed { .. });
+    if !work.item.deliveries.values().any(busy) {
+        work.item.alarms.clear();
+    }
 }
 
 fn not_amended(work: &mut Work<'_>, account: &str) {

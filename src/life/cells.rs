@@ -765,7 +765,7 @@ fn an_amendment_is_written_and_a_veto_stops_it() {
     let amend = || Act::Amend { posts: [("a".to_owned(), post("new"))].into() };
     let asked = acted(&item("publishing", "sqq"), amend(), 600).item;
     assert!(asked.deliveries["a"].amend);
-    let answer = |result| Event::Amended { account: "a".into(), result, jitter: 0.0 };
+    let answer = |result| Event::Amended { account: "a".into(), text: "new".into(), result, jitter: 0.0 };
     let done = happened(&asked, answer(Ok(published())), 601).item;
     assert_eq!((done.deliveries["a"].amend, done.deliveries["a"].sent_text.as_deref()), (false, Some("new")));
     let refused = happened(&asked, answer(Err(SendError::Refused { reason: "too old".into() })), 601).item;

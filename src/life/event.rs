@@ -29,7 +29,10 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;
         }
-        Event::Unreachable => work.item.unreachable_since = work.item.unreachable_since.or(Some(rules.now)),
+        Event::Unreachable { anew } => {
+            let before = work.item.unreachable_since.filter(|_| !anew);
+            work.item.unreachable_since = before.or(Some(rules.now));
+        }
         Event::OutageGrace => match work.item.state() {
             State::Settling | State::Held | State::Publishing => {
                 if work.has_queued() {
@@ -51,7 +54,9 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         Event::LeftOver { account } => left_over(&mut work, &account)?,
         Event::ReadBack { account, answer } => read_back(&mut work, &account, answer, rules)?,
         Event::Retracted { account, result, jitter } => retracted(&mut work, &account, result, jitter, rules)?,
-        Event::Amended { account, result, jitter } => amended(&mut work, &account, result, jitter, rules)?,
+        Event::Amended { account, text, result, jitter } => {
+            amended(&mut work, &account, text, result, jitter, rules)?;
+        }
         Event::GiveUp { account } => give_up(&mut work, &account, rules)?,
     }
     Ok(work.done())
