@@ -5,7 +5,8 @@
 //! - every status carries the claim's `Idempotency-Key`;
 //! - a request with a used key is made only where [`Platform::may_repeat`] agrees, and whatever it is answered but a
 //!   status leaves the first attempt open: [`SendError::Unsure`], so that the account's own posts are read next. That
-//!   is also the answer to servers that say 500 to a repeat although the post is there;
+//!   is also the answer to servers that say 500 to a repeat although the post is there. Only a server that says when
+//!   to come back is obeyed first; the lifecycle keeps the delivery of a repeat open through [`SendError::Retry`];
 //! - `scheduled_at` is never sent: it makes Mastodon ignore the key and Mitra and Takahē publish at once.
 mod answer;
 mod instance;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::Url;
 
 use self::answer::{Answer, Deed, Silence, ask, lost};
@@ -41,10 +43,14 @@ const LIMITS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const LIMITS_RETRY: Duration = Duration::from_secs(10 * 60);
 /// For one request that writes. Longer than reading: each one that is given up leaves a post nobody is sure of.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For one upload.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
-/// For one request that reads.
+/// For all images of a post together, from fetching the first to processing the last. The delivery waits three minutes
+/// for a whole [`Platform::send`], and what it gives up counts as perhaps posted: so images that take longer are left
+/// out of the post while there is time for the post itself. 16 MiB in a minute are 2.2 Mbit/s.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(60);
+/// For one request that reads, and for all that ask for the server's limits before a post.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A post's limits, images and status end well within the delivery's three minutes.
+const _: () = assert!(READ_TIMEOUT.as_secs() + MEDIA_PATIENCE.as_secs() + WRITE_TIMEOUT.as_secs() <= 150);
 /// Answers other than a page of statuses.
 const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// A page of forty statuses.
@@ -70,6 +76,8 @@ pub struct Mastodon {
     images: Images,
     /// The first pause between two looks at an upload's processing, and between two pages.
     pace: Duration,
+    /// [`MEDIA_PATIENCE`], less in tests.
+    media_patience: Duration,
     /// What the server said of itself, and until when that is believed. Never locked across a request.
     known: Mutex<Option<Known>>,
     /// Who the token belongs to. It cannot change: another account has another token.
@@ -124,6 +132,7 @@ impl Mastodon {
             client,
             images,
             pace: Duration::from_millis(500),
+            media_patience: MEDIA_PATIENCE,
             known: Mutex::new(None),
             me: Mutex::new(None),
         }
@@ -156,7 +165,11 @@ impl Mastodon {
         if let Some(known) = known.as_ref().filter(|k| now < k.until) {
             return known.instance.clone();
         }
-        let (instance, kept) = match self.ask_instance().await {
+        // It may take two requests. Together they get the time of one: a post is waiting.
+        let asked = tokio::time::timeout(READ_TIMEOUT, self.ask_instance()).await.unwrap_or_else(|_| {
+            Err(SendError::Retry { after: None, reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()) })
+        });
+        let (instance, kept) = match asked {
             Ok((instance, nonsense)) => {
                 if !nonsense.is_empty() {
                     tracing::error!(
@@ -250,17 +263,24 @@ impl Mastodon {
         published(&status, warnings).ok_or_else(|| SendError::Unsure { reason: "the answer is no status".into() })
     }
 
-    /// Uploads what can be had. Nothing is posted yet, so an error here is never `Unsure`; and an image that cannot be
-    /// had is a warning, not an error. What stops the post is what would stop the status as well.
+    /// Uploads what can be had in time. Nothing is posted yet, so an error here is never `Unsure`; and an image that
+    /// cannot be had is a warning, not an error. What stops the post is what would stop the status as well.
     async fn upload_all(&self, media: &[Media], instance: &Instance) -> Result<(Vec<String>, Vec<String>), SendError> {
         let (mut ids, mut warnings) = (Vec::new(), Vec::new());
+        let deadline = Instant::now() + self.media_patience;
         for medium in media {
             if ids.len() >= instance.limits.max_media {
                 let max = instance.limits.max_media;
                 warnings.push(format!("left out `{}`: the server takes {max} images", shown(&medium.url)));
                 continue;
             }
-            match self.upload(medium, instance).await? {
+            let too_late = || Ok(Err("the time for the post's images is over".to_owned()));
+            let uploaded = if Instant::now() < deadline {
+                tokio::time::timeout_at(deadline, self.upload(medium, instance)).await.unwrap_or_else(|_| too_late())
+            } else {
+                too_late()
+            };
+            match uploaded? {
                 Ok(id) => ids.push(id),
                 Err(why) => {
                     let image = shown(&medium.url);
@@ -290,7 +310,7 @@ impl Mastodon {
                 form = form.text("description", media::fit_alt(alt, instance.limits.max_alt));
             }
             let request =
-                self.request(Method::POST, self.url(&["api", "v2", "media"])).timeout(UPLOAD_TIMEOUT).multipart(form);
+                self.request(Method::POST, self.url(&["api", "v2", "media"])).timeout(MEDIA_PATIENCE).multipart(form);
             let answer = match ask(request, MAX_ANSWER_BYTES).await {
                 Ok(answer) => answer,
                 Err(Silence::NotSent(reason)) => return Err(SendError::Retry { after: None, reason }),
@@ -332,7 +352,7 @@ impl Mastodon {
         media::look_at(fetched.body, instance)
     }
 
-    /// Waits, for about a minute at most, until an upload may be attached.
+    /// Waits until an upload may be attached, for about a minute at most: then [`MEDIA_PATIENCE`] is over as well.
     async fn processed(&self, id: String) -> Result<Result<String, String>, SendError> {
         let mut pause = self.pace;
         for _ in 0..MAX_POLLS {
@@ -450,11 +470,13 @@ fn published(status: &Value, warnings: Vec<String>) -> Option<Published> {
     Some(Published { id: Some(id), url, warnings })
 }
 
-/// A repeat that brought no status says nothing about the first attempt. Credentials are another matter: they stop the
-/// account, and whoever hears of it knows that the claim was a repeat.
+/// A repeat that brought no status says nothing about the first attempt. Credentials and the pause a server asks for
+/// are another matter: they concern the account, and whoever hears of them knows that the claim was a repeat. Reading
+/// back before such a pause is over would only be turned away as well.
 fn still_open(error: SendError) -> SendError {
     match error {
-        SendError::Retry { reason, .. } | SendError::Refused { reason } | SendError::Unsure { reason } => {
+        paused @ SendError::Retry { after: Some(_), .. } => paused,
+        SendError::Retry { after: None, reason } | SendError::Refused { reason } | SendError::Unsure { reason } => {
             SendError::Unsure { reason: format!("whether the first attempt arrived is still open: {reason}") }
         }
         locked @ SendError::Locked { .. } => locked,

@@ -32,6 +32,9 @@ fn images() -> Images {
     Arc::new(move |url, max_bytes| {
         let found = table.get(url.as_str()).cloned();
         async move {
+            if url.path() == "/hangs.png" {
+                return std::future::pending().await;
+            }
             let body = found.ok_or("it is not there")?;
             if body.len() > max_bytes {
                 return Err("it is too large".into());
@@ -222,11 +225,16 @@ async fn promise_03_whatever_a_repeat_is_told_the_first_attempt_stays_open() {
     let here = Here::new(Flavour::Mastodon).await;
     here.server.fault(On::Post, Fault::Lost(Cut::BeforeHead));
     assert!(here.send(&claim()).await.is_err());
-    for fault in
-        [Fault::TooMany(Duration::from_secs(9)), Fault::Unprocessable("no".into()), Fault::Unavailable(Some(1))]
-    {
+    for fault in [Fault::Unprocessable("no".into()), Fault::Unavailable(None), Fault::Answer(301, String::new())] {
         here.server.fault(On::Post, fault);
         assert!(matches!(here.send(&repeat()).await, Err(SendError::Unsure { .. })));
+    }
+    // Whoever asks for a pause gets it; that the first attempt is open is known from the claim.
+    for (fault, seconds) in [(Fault::TooMany(Duration::from_secs(9)), 9), (Fault::Unavailable(Some(30)), 30)] {
+        here.server.fault(On::Post, fault);
+        let error = here.send(&repeat()).await.unwrap_err();
+        let want = Some(Duration::from_secs(seconds));
+        assert!(matches!(error, SendError::Retry { after, .. } if after == want), "{error:?}");
     }
     here.server.fault(On::Post, Fault::Unauthorised);
     assert!(matches!(here.send(&repeat()).await, Err(SendError::Locked { .. })));
@@ -340,6 +348,47 @@ async fn an_image_that_cannot_be_had_stops_nothing() {
     here.server.processing(1000);
     let claim = Claim { key: "slow".into(), ..with_media(&["https://images.example/b.png"]) };
     check(&here.send(&claim).await.unwrap(), &["did not finish"]);
+}
+
+#[tokio::test]
+async fn uploads_that_hang_leave_time_for_the_post() {
+    #[track_caller]
+    fn check(published: &Published, late: &[&str]) {
+        assert_eq!(published.warnings.len(), late.len(), "{published:?}");
+        for (got, image) in published.warnings.iter().zip(late) {
+            assert!(got.contains(image) && got.contains("the time for the post's images is over"), "{got}");
+        }
+    }
+    let (a, hangs, b) =
+        ("https://images.example/a.png", "https://images.example/hangs.png", "https://images.example/b.png");
+    let mut here = Here::new(Flavour::Mastodon).await;
+    here.ours.media_patience = Duration::from_millis(50);
+    here.server.hold(On::Media, Hold::Before);
+    check(&here.send(&with_media(&[a, b])).await.unwrap(), &[a, b]);
+    assert!(here.server.requests().iter().filter(|r| r.path == "/api/v2/media").count() <= 1);
+    here.server.release();
+    // Processing that does not end is the same.
+    here.ours.pace = Duration::from_secs(3600);
+    here.server.processing(1);
+    let claim = Claim { key: "processing".into(), ..with_media(&[a]) };
+    check(&here.send(&claim).await.unwrap(), &[a]);
+    here.server.processing(0);
+    assert!(here.server.created().iter().all(|post| post.media.is_empty()));
+    // What was there in time is in the post. A slow machine gets more of it.
+    let mut posts = 2;
+    for patience in [100, 1_000, 10_000] {
+        here.ours.media_patience = Duration::from_millis(patience);
+        let claim = Claim { key: format!("{patience} ms"), ..with_media(&[a, hangs, b]) };
+        let published = here.send(&claim).await.unwrap();
+        posts += 1;
+        if published.warnings.len() == 2 {
+            check(&published, &[hangs, b]);
+            break;
+        }
+    }
+    let created = here.server.created();
+    assert_eq!(created.len(), posts);
+    assert_eq!(created.last().unwrap().media.len(), 1);
 }
 
 #[tokio::test]
