@@ -29,10 +29,11 @@ mod quiet;
 mod worked_examples;
 
 pub use forecast::{Forecast, Leaving, Waiting, forecast};
-pub use pacing::{Counted, Limit, Pacing, author_of, for_kind, pacing, slot};
+pub use pacing::{Counted, Limit, Pacing, author_of, for_kind, pacing};
 pub use quiet::{HORIZON, QuietAlways, check_quiet, grace_end, is_quiet, next_waking};
 
-/// When Oyez was away for longer than this, what it holds gets [`with_grace`] (`lifecycle.md` 3.4).
+/// When Oyez was away for longer than this, what it holds gets [`with_grace`] (`lifecycle.md` 3.4). So does a text that
+/// was worded longer than this after its item had settled, since nobody could have seen it before.
 pub const OUTAGE: Duration = Duration::from_secs(10 * 60);
 
 /// How far the wall clock may be off the `Date` headers of polled sources after a start (`lifecycle.md` 3.9).

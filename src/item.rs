@@ -535,7 +535,7 @@ impl Item {
     }
 }
 
-/// Why a delivery that asks for a person does so, for the queue and for notices.
+/// What a veto or a retraction came too late for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TooLate {
     /// The account.

@@ -29,12 +29,8 @@ pub use event::happen;
 pub(crate) use event::{expires_at, stale_at};
 pub use join::{follow, join, split};
 
-use crate::hold::{grace_end, settled_at};
-use time::later;
-
-/// An interruption of the service longer than this gives `grace` (`lifecycle.md` 3.4); so does a text that was worded
-/// longer than this after its item had settled, since nobody could have seen it before.
-pub const OUTAGE: Duration = Duration::from_secs(10 * 60);
+pub use crate::hold::OUTAGE;
+use crate::hold::{self, settled_at};
 
 /// What the moves are made by.
 #[derive(Debug, Clone, Copy)]
@@ -435,7 +431,7 @@ pub fn first_sighting(sight: Sight, rules: &Rules<'_>) -> Item {
     };
     let settling = phase == Phase::Settling;
     let settled = settling.then(|| settled_at(first_seen, last_change, rules.hold));
-    let window_end = settled.map(|settled| later(settled, rules.hold.window));
+    let window_end = settled.map(|settled| hold::window_end(settled, rules.hold.window));
     Item {
         number: sight.number,
         rev: 0,
@@ -505,7 +501,8 @@ impl<'a> Work<'a> {
 
     /// `lifecycle.md` 3.4.
     fn grace(&mut self, rules: &Rules<'_>) {
-        self.grow_window(grace_end(rules.now, rules.hold.grace, &rules.hold.quiet_hours, rules.zone));
+        let end = self.item.window_end.unwrap_or(Timestamp::MIN);
+        self.grow_window(hold::with_grace(end, rules.now, rules.hold, rules.zone));
     }
 
     fn has_queued(&self) -> bool {

@@ -102,31 +102,14 @@ pub fn pacing<'a>(hold: &'a Hold, kind: &str, account: &'a AccountConfig) -> Pac
     }
 }
 
-/// The first moment not before `ready` at which a post of `kind` may leave: outside quiet hours, and with every limit
-/// kept (`lifecycle.md` 3.5). `None`: never, since it is quiet all the time or the limit is no post at all.
-///
-/// `history` is what the account has published so far, in any order; the slot comes after all of it. What is older than
-/// the longest period and spacing may be left out.
-///
-/// `ready` in the past gives a slot in the past, if it was free: ask with `ready.max(now)`.
-pub fn slot(
-    kind: &str,
-    ready: Timestamp,
-    pacing: &Pacing<'_>,
-    history: &[Counted],
-    zone: &TimeZone,
-) -> Option<Timestamp> {
-    let times = |only_kind: bool| {
-        let posts = history.iter().filter(|post| !only_kind || post.kind == kind);
-        let mut times: Vec<_> = posts.map(|post| post.at).collect();
-        times.sort_unstable();
-        times
-    };
-    pacing.next(ready, &times(false), &times(true), zone)
-}
-
 impl Pacing<'_> {
-    /// As [`slot`], over the times of all posts and of those of the kind, each oldest first.
+    /// The first moment not before `ready` at which a post of the kind may leave: outside quiet hours, and with every
+    /// limit kept (`lifecycle.md` 3.5). `None`: never, since it is quiet all the time or the limit is no post at all.
+    ///
+    /// `all` is when the account has published so far, `kind` when it has something of the kind, each oldest first; the
+    /// slot comes after all of it. What is older than the longest period and spacing may be left out.
+    ///
+    /// `ready` in the past gives a slot in the past, if it was free: ask with `ready.max(now)`.
     pub(super) fn next(
         &self,
         ready: Timestamp,

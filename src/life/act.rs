@@ -1,9 +1,8 @@
 //! What a person does: one function a row of `lifecycle.md` section 2, one arm a column.
 use jiff::Timestamp;
 
-use super::time::later;
 use super::{Act, Applied, Refused, Rules, Work, cancel, is_gone, is_stopped, replace_post, says};
-use crate::hold::grace_end;
+use crate::hold::{self, grace_end};
 use crate::item::{Approval, Delivery, Item, Phase, Post, Progress, State};
 
 /// Does what `by` asks for, or says why not. Only records and decides; what needs the network is done by the service.
@@ -241,7 +240,7 @@ fn reinstate(
     fill_posts(&mut work.item, posts);
     work.item.phase = Phase::Held;
     if full_window || work.item.window_end.is_none() {
-        work.grow_window(later(rules.now, rules.hold.window));
+        work.grow_window(hold::window_end(rules.now, rules.hold.window));
         work.grace(rules);
         work.item.first_window_end = work.item.window_end;
     } else {

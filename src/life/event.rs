@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::answer::{amended, claimed, give_up, left_over, outcome, read_back, retracted};
 use super::time::later;
 use super::{Applied, Event, OUTAGE, Refused, Rules, Work, is_gone, reads_the_same, replace_post, says};
-use crate::hold::settled_at;
+use crate::hold::{self, settled_at};
 use crate::item::{Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
 
 /// Applies what happened.
@@ -83,7 +83,7 @@ fn settle(work: &mut Work<'_>, posts: BTreeMap<String, Post>, rules: &Rules<'_>)
     work.item.settled = Some(settled);
     // The window was promised at first sight and grows with each change; configuration edits since move nothing.
     if work.item.window_end.is_none() {
-        work.grow_window(later(settled, rules.hold.window));
+        work.grow_window(hold::window_end(settled, rules.hold.window));
     }
     // Until this moment there was no text to look at (3.4).
     if rules.now > later(settled, OUTAGE) {
@@ -122,7 +122,7 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
             let settled = settled_at(work.item.first_seen, work.item.last_change, rules.hold);
             let settled = work.item.settled.map_or(settled, |before| before.max(settled));
             work.item.settled = Some(settled);
-            work.grow_window(later(settled, rules.hold.window));
+            work.grow_window(hold::window_end(settled, rules.hold.window));
             work.grace(rules);
             if work.item.phase == Phase::Settling {
                 work.item.first_window_end = work.item.window_end;
@@ -206,7 +206,7 @@ fn reconsider(work: &mut Work<'_>, was: Verdict, verdict: Verdict, posts: BTreeM
     lapse(work);
     reword(work, posts);
     work.item.settled = Some(rules.now);
-    work.grow_window(later(rules.now, rules.hold.window));
+    work.grow_window(hold::window_end(rules.now, rules.hold.window));
     work.grace(rules);
     work.item.first_window_end = work.item.window_end;
     let worded = work.item.deliveries.keys().all(|account| work.item.posts.contains_key(account));
@@ -396,7 +396,7 @@ pub(crate) fn expires_at(item: &Item, ask_expires: std::time::Duration) -> Optio
         return None;
     }
     // A snooze says when somebody means to look again.
-    Some(later(item.window_end.max(item.snoozed)?, ask_expires))
+    Some(hold::expires_at(item.window_end.max(item.snoozed)?, ask_expires))
 }
 
 fn stale(work: &mut Work<'_>, could_leave: Timestamp, rules: &Rules<'_>) -> Result<(), Refused> {
@@ -419,7 +419,7 @@ pub(crate) fn stale_at(item: &Item, stale: Option<std::time::Duration>) -> Optio
     if item.phase != Phase::Held || !queued || item.ask.is_some() || item.approval.is_some() {
         return None;
     }
-    Some(later(item.first_window_end?, stale?))
+    hold::stale_at(item.first_window_end?, stale)
 }
 
 fn origin_mut(item: &mut Item, index: usize) -> Result<&mut Origin, Refused> {

@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
@@ -24,6 +25,7 @@ const REQUESTS_MAX: usize = 10_000;
 pub struct Forum {
     base: Url,
     world: Arc<Mutex<World>>,
+    gate: Arc<watch::Sender<Gate>>,
     server: JoinHandle<()>,
 }
 
@@ -186,6 +188,15 @@ struct Raw {
     content_type: String,
 }
 
+/// Whether requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Closed,
+    /// Closed, and a request waits.
+    Held,
+}
+
 struct World {
     base: Url,
     clock: Arc<dyn Clock>,
@@ -225,12 +236,13 @@ impl Forum {
             api_key: None,
             seen: Vec::new(),
         }));
-        let router = Router::new().fallback(answer).with_state(world.clone());
+        let gate = Arc::new(watch::Sender::new(Gate::Open));
+        let router = Router::new().fallback(answer).with_state((world.clone(), gate.clone()));
         let server = tokio::spawn(async move {
             // It ends only with the task, which the handle aborts; an error of one connection is that connection's.
             let _ended = axum::serve(listener, router).await;
         });
-        let forum = Self { base, world, server };
+        let forum = Self { base, world, gate, server };
         forum.add_category("Announcements", "announcements", None);
         Ok(forum)
     }
@@ -342,6 +354,22 @@ impl Forum {
         world.faults.extend(fault.map(|fault| (path.to_owned(), fault)));
     }
 
+    /// From now on requests wait, until [`Forum::release`]: each is answered with what is there then.
+    pub fn hold(&self) {
+        self.gate.send_replace(Gate::Closed);
+    }
+
+    /// Answers the held requests, and the later ones at once.
+    pub fn release(&self) {
+        self.gate.send_replace(Gate::Open);
+    }
+
+    /// Waits until a request is being held.
+    pub async fn held(&self) {
+        // The sender lives in `self`: it cannot be gone.
+        let _ = self.gate.subscribe().wait_for(|gate| *gate == Gate::Held).await;
+    }
+
     /// Serves these bytes for this path (with its query, or without for any query) instead of what it would say itself.
     pub fn serve(&self, path: &str, body: impl Into<Vec<u8>>, content_type: &str) {
         let mut world = self.world();
@@ -419,6 +447,7 @@ impl Forum {
 
 impl Drop for Forum {
     fn drop(&mut self) {
+        self.release();
         self.server.abort();
     }
 }
@@ -441,7 +470,23 @@ impl World {
     }
 }
 
-async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Response {
+/// Waits while the gate is closed.
+async fn pass(gate: &watch::Sender<Gate>) {
+    gate.send_if_modified(|gate| {
+        let first = *gate == Gate::Closed;
+        if first {
+            *gate = Gate::Held;
+        }
+        first
+    });
+    // The caller has the sender: it cannot be gone.
+    let _ = gate.subscribe().wait_for(|gate| *gate == Gate::Open).await;
+}
+
+type Shared = (Arc<Mutex<World>>, Arc<watch::Sender<Gate>>);
+
+async fn answer(State((world, gate)): State<Shared>, request: Request) -> Response {
+    pass(&gate).await;
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let headers: Vec<(String, String)> = request
         .headers()

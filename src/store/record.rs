@@ -63,9 +63,6 @@ pub struct SourceRecord {
     /// Why it is not polled any more (410 Gone, no such category).
     #[serde(default)]
     pub stopped: Option<String>,
-    /// Where a permanent redirect sends us.
-    #[serde(default)]
-    pub moved_to: Option<String>,
     /// Things that were shown and could not be read yet, as the poller keeps them: asked again with the next poll.
     #[serde(default)]
     pub pending: Value,

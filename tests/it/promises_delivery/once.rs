@@ -297,3 +297,13 @@ async fn promise_03_a_lock_survives_a_restart() {
     world.pass(2 * HOUR).await;
     check_once(&world, number, "the token works again");
 }
+
+#[tokio::test]
+async fn promise_03_of_three_beats_at_once_one_claims() {
+    let (world, number) = due(Plan::default()).await;
+    let beats = [world.delivering(), world.delivering(), world.delivering()];
+    for beat in beats {
+        beat.await.unwrap();
+    }
+    assert_eq!((attempts(&world.mastodon), world.state(number)), (1, State::Done));
+}

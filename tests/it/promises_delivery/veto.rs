@@ -168,18 +168,21 @@ async fn promise_02_vetoes_racing_with_deliveries_are_final() {
 
 #[tokio::test]
 async fn promise_02_a_veto_while_the_origin_is_read_again_is_seen_by_the_claim() {
-    // Two beats at once on one item: one of them claims.
-    let (world, number) = due(Plan::default()).await;
-    let beats = [world.delivering(), world.delivering(), world.delivering()];
-    for beat in beats {
-        beat.await.unwrap();
-    }
-    assert_eq!((attempts(&world.mastodon), world.state(number)), (1, State::Done));
-    let other = held(&world, "Another").await;
-    world.clock.set(world.item(other).window_end.unwrap());
+    let world = World::new().await;
+    world.meet().await;
+    let number = held(&world, "It is out").await;
+    let end = world.item(number).window_end.unwrap();
+    // The looks on the way are behind it: what is read at the end is read for the delivery.
+    world.pass((end - MINUTE).duration_since(world.now()).unsigned_abs()).await;
+    world.clock.set(end);
+    world.forum.hold();
     let beat = world.delivering();
-    // Not yet begun: the task runs at the next await.
-    world.act(other, TeamAct::Veto).unwrap();
-    beat.await.unwrap();
-    assert_eq!(attempts(&world.mastodon), 1);
+    world.forum.held().await;
+    assert_eq!(world.delivery(number), "queued");
+    let answer = world.act(number, TeamAct::Veto).unwrap();
+    assert_eq!(answer["too_late"].as_array().unwrap().len(), 0, "{answer}");
+    world.forum.release();
+    assert_eq!(beat.await.unwrap().sent, 0);
+    world.pass(DAY).await;
+    assert_eq!((attempts(&world.mastodon), world.state(number)), (0, State::Vetoed));
 }
