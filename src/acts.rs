@@ -450,6 +450,9 @@ impl Desk {
                 (Act::Amend { posts }, text.clone())
             }
             TeamAct::ResolveSent { account, url } => {
+                if !matches!(url.scheme(), "http" | "https") {
+                    return Err(Failure::usage(format!("`{url}` is no web address"), None));
+                }
                 let id = self.account(account).ok().and_then(|a| crate::platform::id_in_url(a.platform(), url));
                 (Act::ResolveSent { account: self.named(item, account)?, url: url.to_string(), id }, None)
             }
@@ -477,6 +480,8 @@ impl Desk {
     fn edited(&self, item: &Item, account: &str, text: &str) -> Result<crate::item::Post, Failure> {
         let account = self.account(account)?;
         let limits = wording::limits(&self.store, account)?;
+        // What nobody can see, or what turns the reading direction, is no part of a text that was meant.
+        let text = crate::text::clean(text);
         let text = text.trim_end();
         if text.trim().is_empty() {
             return Err(Failure::usage(
@@ -494,10 +499,14 @@ impl Desk {
         post.limit = limits.max_length;
         post.length = crate::render::measure(text, &limits).0;
         post.warnings.clear();
+        if crate::render::pings(text) {
+            post.warnings.push("it mentions an account with `@`, which is told of it".to_owned());
+        }
         if post.length > post.limit {
             return Err(Failure::failed(
                 format!("the text is {} long, {} allows {}", post.length, account.name, post.limit),
-                Some(format!("`oyez count --platform {}` counts as it does", account.platform())),
+                (account.platform() == "mastodon")
+                    .then(|| "`oyez count --platform mastodon` counts as it does".to_owned()),
             ));
         }
         Ok(post)
@@ -594,14 +603,20 @@ impl Desk {
     /// The queue object, with the reason where a delivery waits for something that only a person can mend.
     fn document(&self, item: &Item, plan: &Plan) -> Result<Value, Failure> {
         let mut document = queue_object(item, plan);
+        let mut stuck = false;
         for delivery in document["deliveries"].as_array_mut().into_iter().flatten() {
             let name = delivery["account"].as_str().unwrap_or_default().to_owned();
             if delivery["state"] == "queued"
-                && delivery["error"].is_null()
                 && let Some(why) = self.stuck(item, &name)?
             {
-                delivery["error"] = why.into();
+                stuck = true;
+                if delivery["error"].is_null() {
+                    delivery["error"] = why.into();
+                }
             }
+        }
+        if stuck {
+            document["attention"] = true.into();
         }
         Ok(document)
     }

@@ -69,7 +69,13 @@ pub fn load_templates(config: &Config) -> Result<Templates, Problems> {
 
 /// `[[policy]]`, compiled.
 pub fn compile_policy(config: &Config) -> Result<Policy, Problems> {
-    Policy::compile(&config.policy).map_err(|problems| Problems(problems.iter().map(ToString::to_string).collect()))
+    Policy::compile(&config.policy).map_err(|problems| {
+        let told = problems.iter().map(|problem| {
+            let hint = problem.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            format!("policy rule {}: {}{hint}", problem.index + 1, problem.message)
+        });
+        Problems(told.collect())
+    })
 }
 
 /// The code that reads a source.
@@ -102,6 +108,8 @@ pub struct Round {
     pub polled: poll::Tally,
     /// Of delivering.
     pub delivered: deliver::Tally,
+    /// When a source is due again.
+    pub next_poll: Option<jiff::Timestamp>,
 }
 
 impl Round {
@@ -117,7 +125,7 @@ impl Round {
             "sent": self.delivered.sent,
             "failed": self.delivered.failed,
             "unsure": self.delivered.unsure,
-            "next": self.delivered.next,
+            "next": (self.delivered.next.into_iter().chain(self.next_poll).min()),
             "stopped": self.delivered.stopped,
         })
     }
@@ -257,7 +265,7 @@ impl App {
         let polled = self.poller.tick(all).await?;
         let delivered = self.deliverer.tick().await?;
         self.store.sync()?;
-        Ok(Round { polled, delivered })
+        Ok(Round { polled, delivered, next_poll: self.poller.next_due() })
     }
 
     /// Serves until `stop` resolves: polls, delivers, listens for webhooks and on the socket. A half that ends by itself
@@ -422,9 +430,14 @@ pub fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             tracing::error!("cannot listen for signals: only a kill ends this process");
             return std::future::pending().await;
         };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        // A hang-up ends most programs; here it is the usual word for "read your configuration again".
+        let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => tracing::warn!("SIGHUP: this version reads its configuration at start only; restart it"),
+            }
         }
     })
 }

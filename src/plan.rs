@@ -85,6 +85,14 @@ pub fn of(
             });
         }
     }
+    // What cannot leave has no time at which it would.
+    let mut locked = std::collections::BTreeSet::new();
+    for account in &config.accounts {
+        if store.account(&account.name)?.locked.is_some() {
+            locked.insert(account.name.as_str());
+        }
+    }
+    waiting.retain(|waiting| !locked.contains(waiting.account));
     if waiting.is_empty() {
         return Ok(Plan { now, ..Plan::default() });
     }

@@ -103,6 +103,19 @@ pub fn measure(text: &str, limits: &Limits) -> (usize, bool) {
     (length, length <= limits.max_length)
 }
 
+/// Does a text mention an account? A team member may mean it; then they are told, nobody is stopped.
+pub fn pings(text: &str) -> bool {
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '@' && !before.is_alphanumeric() && chars.peek().is_some_and(|next| next.is_alphanumeric()) {
+            return true;
+        }
+        before = c;
+    }
+    false
+}
+
 /// The item as harmless parts, before any fitting.
 fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
     let found = input.found;
@@ -115,6 +128,8 @@ fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
     let persons: Vec<String> =
         found.persons.iter().map(|name| short(name, MAX_NAME)).filter(|name| !name.is_empty()).collect();
     let author = found.author.as_ref().map(|author| plain_name(&short(&author.name, MAX_NAME))).unwrap_or_default();
+    // A name that is an address would be a second link, and not one that anybody announced.
+    let author = if author.contains("://") { String::new() } else { author };
     // Where nobody is named, what shows a video is no place that its uploader spoke at: a channel is named alone, under
     // the name of its owner where its own only adds to that ("Ida's channel").
     let credit = match (persons.is_empty(), event.is_empty()) {

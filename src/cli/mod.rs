@@ -251,7 +251,15 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn load(cli: &Cli) -> anyhow::Result<Parsed> {
-    let env = Env::of_process();
+    load_with(cli, Env::of_process())
+}
+
+/// For commands that need no secret: a team member may act without being able to read the service's tokens.
+fn load_without_secrets(cli: &Cli) -> anyhow::Result<Parsed> {
+    load_with(cli, Env::of_process().without_secrets())
+}
+
+fn load_with(cli: &Cli, env: Env) -> anyhow::Result<Parsed> {
     let path = Config::locate(cli.config.as_deref(), &env).map_err(|places| {
         let places: Vec<_> = places.iter().map(|path| format!("`{}`", path.display())).collect();
         Failure::usage(
@@ -264,7 +272,7 @@ fn load(cli: &Cli) -> anyhow::Result<Parsed> {
 
 /// Previewing needs no configuration; with none, one plain Mastodon account stands for all.
 fn load_or_plain(cli: &Cli) -> anyhow::Result<Parsed> {
-    let env = Env::of_process();
+    let env = Env::of_process().without_secrets();
     match Config::locate(cli.config.as_deref(), &env) {
         Ok(path) => Config::load(&path, &env).map_err(|errors| Failure::usage(errors.to_string(), None).into()),
         Err(_) => {
@@ -321,7 +329,7 @@ fn act(cli: &Cli, out: &mut Out, items: &[String], act: TeamAct, reason: &Option
 
 /// Asks the running service, or the store itself where none runs. Both print the same.
 fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result<()> {
-    let config = Arc::new(load(cli)?.config);
+    let config = Arc::new(load_without_secrets(cli)?.config);
     let mut shown = view.begin(out, &config);
     let answered = {
         // Nobody reading the answer is no reason to leave half of an act undone; a mere reading ends there.
@@ -332,7 +340,9 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
         };
         dispatch(&config, &request, &mut sink)
     };
-    shown.end(out)?;
+    if answered.is_ok() {
+        shown.end(out)?;
+    }
     answered
 }
 
@@ -384,7 +394,7 @@ fn new_text(cli: &Cli, item: &str, account: &str) -> anyhow::Result<String> {
     let editor = std::env::var("VISUAL")
         .or_else(|_| std::env::var("EDITOR"))
         .map_err(|_| Failure::usage("no new text was given", Some("use --text, pipe it in, or set $EDITOR".into())))?;
-    let config = Arc::new(load(cli)?.config);
+    let config = Arc::new(load_without_secrets(cli)?.config);
     let mut current = None;
     dispatch(&config, &Request::Show { item: item.to_owned() }, &mut |document| {
         let posts = document["posts"].as_array().into_iter().flatten();
@@ -455,7 +465,7 @@ fn count(platform: CountPlatform, warning: &str, limit: Option<usize>, out: &mut
 }
 
 fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()> {
-    let config = Arc::new(load(cli)?.config);
+    let config = Arc::new(load_without_secrets(cli)?.config);
     match output {
         None => {
             let mut sink = |line: Value| writeln!(out.writer, "{}", line.as_str().unwrap_or_default());
@@ -485,7 +495,7 @@ fn export(cli: &Cli, out: &mut Out, output: Option<&Path>) -> anyhow::Result<()>
 }
 
 fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
-    let config = load(cli)?.config;
+    let config = load_without_secrets(cli)?.config;
     if std::os::unix::net::UnixStream::connect(&config.service.socket).is_ok() {
         return Err(
             Failure::failed("the service is running", Some("stop it first: import makes a new store".into())).into()

@@ -99,7 +99,8 @@ fn preview(found: &Found, config: &Config, policy: &Policy, templates: &Template
         match wording::word_found(found, &kind, mark, account, templates, &wording::usual_limits(account)) {
             Ok(post) => posts.push(post_object(&account.name, Some(account.platform()), &post)),
             Err(error) => posts.push(json!({
-                "account": account.name, "platform": account.platform(), "text": null, "length": 0, "limit": 0,
+                "account": account.name, "platform": account.platform(), "text": null, "length": 0,
+                "limit": wording::usual_limits(account).max_length, "language": null,
                 "fits": false, "media": [], "card": null, "warnings": [format!("no post: {error}")],
             })),
         }

@@ -245,7 +245,10 @@ impl Shown {
 
     fn entry(&self, out: &mut Out, entry: &Value, indent: &str) -> std::io::Result<()> {
         let item = entry["item"].as_u64().map(|n| format!(" #{n}")).unwrap_or_default();
-        let reason = entry["reason"].as_str().map(|reason| format!(": {}", cut(reason, 120))).unwrap_or_default();
+        let reason = entry["reason"]
+            .as_str()
+            .map(|reason| format!(": {}", cut(&crate::text::one_line(reason), 120)))
+            .unwrap_or_default();
         let account = entry["account"].as_str().map(|account| format!(" ({account})")).unwrap_or_default();
         out.line(format_args!(
             "{indent}{}  {:<12} {}{item}{account}{reason}",
@@ -351,7 +354,8 @@ pub(crate) fn paint(color: bool, style: &str, text: &str) -> String {
 
 fn string(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        // People's words: nothing in them may look like a line of ours or move the terminal's cursor.
+        Value::String(text) => crate::text::one_line(text),
         Value::Null => String::new(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }

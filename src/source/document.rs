@@ -172,7 +172,7 @@ fn topic(bytes: &[u8], base: &Url) -> Result<Found, String> {
 /// What a category's list shows of its topics: no texts, which stand in the topics themselves.
 fn list(bytes: &[u8], base: &Url) -> Result<Vec<Found>, String> {
     let list = discourse::parse_list(bytes).map_err(|error| error.to_string())?;
-    Ok(list.topics.into_iter().filter(|topic| topic.visible).map(|topic| topic.found(base)).collect())
+    Ok(list.topics.into_iter().filter(|topic| !topic.is_furniture(false)).map(|topic| topic.found(base)).collect())
 }
 
 /// What stands at an address, for `oyez preview URL`: a topic, a video, an event, or a feed. The address is the

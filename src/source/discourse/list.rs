@@ -122,7 +122,7 @@ impl ListedTopic {
     ///
     /// The title counts only together with the pin, since somebody may well write "About the new category".
     /// Closed at birth, never answered and pinned: the rules of the category.
-    pub(super) fn is_furniture(&self, definition: bool) -> bool {
+    pub(in crate::source) fn is_furniture(&self, definition: bool) -> bool {
         definition
             || (self.pinned && is_definition_title(&self.title))
             || (self.pinned && self.closed && self.posts_count <= 1)
