@@ -397,7 +397,7 @@ fn sells(prose: &str) -> bool {
     .any(|words| lower.contains(words))
 }
 
-/// Without addresses in brackets: "at Latinoware (https://latinoware.org/) 2022".
+/// Without addresses in brackets: "at Latinoware (`https://latinoware.org/`) 2022".
 fn without_asides(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
