@@ -35,8 +35,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 /// A pinned thing older than this that turns up late is an old notice, no news.
 const OLD_PINNED: Duration = Duration::from_secs(30 * 86_400);
-/// A thing that was published longer ago than this when it is first seen asks for an approval.
-const OLD_NEWS: Duration = Duration::from_secs(30 * 86_400);
 /// Things that could not be read when they were seen, kept per source until they can be.
 const MOST_PENDING: usize = 2_000;
 /// Entries that could not be used, named one by one in the journal.
@@ -304,7 +302,7 @@ impl Poller {
         let sight = std::panic::AssertUnwindSafe(watched.source.sight(&context, topic)).catch_unwind();
         match bounded(READ_PATIENCE, sight).await {
             Ok(Some(sighting)) if self.store.contacted(&sighting.contact)?.is_some() => {
-                if self.is_past(&record, &sighting, self.clock.now())? {
+                if is_old_notice(&sighting, self.clock.now()) {
                     // The next poll records it, quietly.
                     return Ok(());
                 }
@@ -450,7 +448,7 @@ impl Poller {
                 Some(published) => published >= now - watched.config.backfill && !watched.config.backfill.is_zero(),
                 None => false,
             };
-            if (first && !young) || self.is_past(&record, &sighting, now)? {
+            if (first && !young) || is_old_notice(&sighting, now) {
                 quiet.push(sighting);
             } else {
                 fresh.push(sighting);
@@ -709,7 +707,7 @@ impl Poller {
                         verdict: verdict.clone(),
                         accounts,
                         known: false,
-                        ask: late_news(&origin.found, now),
+                        ask: self.may_be_past(watched, sighting)?,
                     };
                     let item = life::first_sighting(sight, &rules);
                     match verdict.verdict {
@@ -863,13 +861,17 @@ impl Poller {
         Ok(Reach { reached, leave_alone: leave_alone.filter(|_| !reached) })
     }
 
-    /// Is a thing that was not known no news all the same? A place that showed nothing at first contact may only have been
-    /// out of order: what is older than the contact itself is its past. An old pinned thing is a notice.
-    fn is_past(&self, record: &SourceRecord, sighting: &Sighting, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(published) = sighting.published else { return Ok(false) };
+    /// Why a new thing asks although the policy does not: its place showed nothing at first contact, which may only have
+    /// been out of order, and it is older than that contact. So it may be the place's past, and a person should say.
+    fn may_be_past(&self, watched: &Watched, sighting: &Sighting) -> Result<Option<String>, StoreError> {
+        let Some(published) = sighting.published else { return Ok(None) };
+        if !self.source_record(watched)?.began_empty.contains(&sighting.contact) {
+            return Ok(None);
+        }
         let contacted = self.store.contacted(&sighting.contact)?;
-        let past = record.began_empty.contains(&sighting.contact) && contacted.is_some_and(|at| published < at);
-        Ok(past || (sighting.pinned && published < now - OLD_PINNED))
+        Ok(contacted
+            .is_some_and(|at| published < at)
+            .then(|| "it is older than first contact with its source, which showed nothing then".to_owned()))
     }
 
     /// Records that an item's origin cannot be read: from the first time on, `grace` runs (`lifecycle.md` 3.10).
@@ -1058,11 +1060,9 @@ fn print_key(source: &str, sighting: &Sighting) -> String {
     format!("{source} {}", sighting.key)
 }
 
-/// A thing published long before it was first seen (moved here, made public late) is news, but a person should say so.
-fn late_news(found: &Found, now: Timestamp) -> Option<String> {
-    let published = found.published.filter(|published| *published < now - OLD_NEWS)?;
-    let days = now.duration_since(published).as_hours() / 24;
-    Some(format!("it was published {days} days before it was first seen here"))
+/// An old thing that is pinned is a notice, no news, even when it turns up late.
+fn is_old_notice(sighting: &Sighting, now: Timestamp) -> bool {
+    sighting.pinned && sighting.published.is_some_and(|published| published < now - OLD_PINNED)
 }
 
 /// What a source is, as far as its settings tell: another one under the same name has nothing to remember.

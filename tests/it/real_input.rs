@@ -403,10 +403,11 @@ async fn captured_forums_and_channels_become_a_timeline() {
     world.appear();
     let heard = world.round(&["--all"]).await;
     assert!(heard["seen"].as_u64() > Some(40), "{heard}");
-    // What was published long before it was first seen asks, so somebody says yes; the notices of today ask nobody.
+    // What is older than first contact with a place that showed nothing then asks, so somebody says yes; the notices of
+    // today ask nobody.
     let queue = world.oyez(&["queue"]).await;
     let asking: Vec<&Value> = queue.iter().filter(|item| item["needs_approval"] == true).collect();
-    assert_eq!(heard["seen"], asking.len() + SECURITY.len(), "{heard}");
+    assert!(asking.len() > 20 && asking.len() + SECURITY.len() <= queue.len(), "{heard}");
     assert!(!asking.iter().any(|item| item["kind"] == "security"), "{asking:?}");
     let asking: Vec<String> = asking.iter().map(|item| item["number"].to_string()).collect();
     let numbers: Vec<&str> = asking.iter().map(String::as_str).collect();
