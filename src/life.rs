@@ -7,7 +7,6 @@ mod act;
 mod answer;
 mod event;
 mod join;
-mod time;
 
 #[cfg(test)]
 mod cells;

@@ -2,8 +2,8 @@
 use jiff::Timestamp;
 
 use super::event::follow_up;
-use super::time::later;
 use super::{Refused, Rules, Work, cancel, is_stopped, may_leave, may_repeat};
+use crate::hold::later;
 use crate::item::{Delivery, Progress};
 use crate::outbox;
 use crate::platform::{Published, ReadBack, SendError};

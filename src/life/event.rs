@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::answer::{amended, claimed, give_up, left_over, outcome, read_back, retracted};
-use super::time::later;
 use super::{Applied, Event, OUTAGE, Refused, Rules, Work, is_gone, reads_the_same, replace_post, says};
+use crate::hold::later;
 use crate::hold::{self, settled_at};
 use crate::item::{Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
 

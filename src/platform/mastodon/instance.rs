@@ -37,16 +37,7 @@ impl Default for Instance {
     fn default() -> Self {
         Self {
             software: Software::Unknown,
-            limits: Limits {
-                max_length: 500,
-                url_length: Some(23),
-                max_media: 4,
-                max_image_bytes: 16_777_216,
-                max_image_pixels: 33_177_600,
-                max_alt: 1500,
-                keeps_keys: false,
-                counts_code_points: true,
-            },
+            limits: Limits { counts_code_points: true, ..Limits::mastodon() },
             image_types: ["image/jpeg", "image/png", "image/gif", "image/webp"].map(str::to_owned).to_vec(),
             domain: None,
         }

@@ -1,2 +1,0 @@
-//! Times that cannot overflow.
-pub(super) use crate::hold::later;
