@@ -499,6 +499,7 @@ impl Desk {
         post.limit = limits.max_length;
         post.length = crate::render::measure(text, &limits).0;
         post.warnings.clear();
+        post.summary = None;
         if crate::render::pings(text) {
             post.warnings.push("it mentions an account with `@`, which is told of it".to_owned());
         }

@@ -176,12 +176,24 @@ pub struct Post {
     /// What the team should know: what was cut, what could not be attached.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How much of the item's text the post says; `None` where a person worded it, and for items without a text.
+    #[serde(default)]
+    pub summary: Option<Summary>,
     /// Who replaced the template's text, if anybody.
     #[serde(default)]
     pub edited_by: Option<String>,
     /// The author changed the item after the team's edit: this post asks and does not leave until somebody chose.
     #[serde(default)]
     pub outdated_edit: bool,
+}
+
+/// How much of an item's text its post says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// In grapheme clusters: of the sentences taken.
+    pub length: usize,
+    /// In grapheme clusters: of the whole text.
+    pub of: usize,
 }
 
 /// How far the delivery of one post through one account got. `lifecycle.md` section 1.

@@ -10,17 +10,16 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
+use unicode_segmentation::UnicodeSegmentation;
 use url::Url;
 
 use crate::count::Unit;
-use crate::item::{Found, Media, Post};
+use crate::item::{Found, Media, Post, Summary};
 use crate::link;
 use crate::platform::Limits;
 
 pub use template::{Problem, Templates, Words};
 
-/// In grapheme clusters. Discourse allows 255; what is longer is no title.
-const MAX_TITLE: usize = 300;
 /// In grapheme clusters, for names of people and events.
 const MAX_NAME: usize = 80;
 /// Speakers named in a post.
@@ -80,9 +79,11 @@ pub fn compose(input: &Compose<'_>, templates: &Templates) -> Result<Post, Compo
         .ok_or_else(|| ComposeError::Link(found.url.chars().take(200).collect()))?;
     let template = templates.choose(input.platform, input.kind);
     let unit = Unit::of(input.limits);
-    let parts = parts(input, link.as_str());
+    let mut warnings = Vec::new();
+    let parts = parts(input, link.as_str(), &mut warnings);
     let fitted = fit::fit(&parts, unit, input.limits.max_length, |words| templates.render(template, words))?;
-    let mut warnings = fitted.warnings;
+    warnings.extend(fitted.warnings);
+    let of = found.text.graphemes(true).count();
     let media = media(found, input.limits, &mut warnings);
     Ok(Post {
         length: unit.length(&fitted.text, ""),
@@ -91,6 +92,7 @@ pub fn compose(input: &Compose<'_>, templates: &Templates) -> Result<Post, Compo
         media,
         language: found.language.clone().or_else(|| input.language.map(str::to_owned)),
         warnings,
+        summary: (of > 0).then_some(Summary { length: fitted.summary, of }),
         edited_by: None,
         outdated_edit: false,
     })
@@ -116,18 +118,29 @@ pub fn pings(text: &str) -> bool {
     false
 }
 
-/// The item as harmless parts, before any fitting.
-fn parts(input: &Compose<'_>, link: &str) -> fit::Parts {
+/// The item as harmless parts, before any fitting. What is cut of names is said in `warnings`.
+fn parts(input: &Compose<'_>, link: &str, warnings: &mut Vec<String>) -> fit::Parts {
     let found = input.found;
-    let short = |text: &str, max: usize| {
+    let mut short = |what: &str, text: &str| {
         let line = harmless::line(text);
-        fit::cut(&line, max, Unit::Graphemes).unwrap_or(line)
+        match fit::cut(&line, MAX_NAME, Unit::Graphemes) {
+            Some(cut) => {
+                warnings.push(format!("{what} was cut to {MAX_NAME} characters"));
+                cut
+            }
+            None => line,
+        }
     };
-    let title = short(&found.title, MAX_TITLE);
-    let mut event = found.event.as_deref().map(|event| short(event, MAX_NAME)).unwrap_or_default();
+    // One more than the whole post may have: enough for the fitting to see that it must be cut, and to say so.
+    let title = harmless::line(&found.title).graphemes(true).take(input.limits.max_length + 1).collect();
+    let mut event = found.event.as_deref().map(|event| short("the event's name", event)).unwrap_or_default();
     let persons: Vec<String> =
-        found.persons.iter().map(|name| short(name, MAX_NAME)).filter(|name| !name.is_empty()).collect();
-    let author = found.author.as_ref().map(|author| plain_name(&short(&author.name, MAX_NAME))).unwrap_or_default();
+        found.persons.iter().map(|name| short("a speaker's name", name)).filter(|name| !name.is_empty()).collect();
+    let author =
+        found.author.as_ref().map(|author| plain_name(&short("the author's name", &author.name))).unwrap_or_default();
+    if persons.len() > MAX_PERSONS {
+        warnings.push(format!("{} of {} speakers are named", MAX_PERSONS - 1, persons.len()));
+    }
     // A name that is an address would be a second link, and not one that anybody announced.
     let author = if author.contains("://") { String::new() } else { author };
     // Where nobody is named, what shows a video is no place that its uploader spoke at: a channel is named alone, under

@@ -88,6 +88,7 @@ pub fn post_object(account: &str, platform: Option<&str>, post: &crate::item::Po
         "media": post.media,
         "card": Value::Null,
         "warnings": post.warnings,
+        "summary": post.summary,
         "edited_by": post.edited_by,
         "outdated_edit": post.outdated_edit,
     })

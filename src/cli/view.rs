@@ -272,6 +272,11 @@ pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
     if let Some(by) = post["edited_by"].as_str() {
         facts.push(format!("edited by {by}"));
     }
+    match (post["summary"]["length"].as_u64(), post["summary"]["of"].as_u64()) {
+        (Some(0), Some(of)) => facts.push(format!("nothing of the text's {of} characters")),
+        (Some(length), Some(of)) if length < of => facts.push(format!("{length} of the text's {of} characters")),
+        (Some(_) | None, _) => {}
+    }
     out.line(paint(out.color, DIM, &format!("    {}", facts.join(" · "))))?;
     for warning in post["warnings"].as_array().into_iter().flatten() {
         out.line(format_args!("    note: {}", string(warning)))?;

@@ -23,6 +23,8 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) struct Fitted {
     pub text: String,
+    /// In grapheme clusters: what of the item's own text is in it.
+    pub summary: usize,
     pub warnings: Vec<String>,
 }
 
@@ -45,18 +47,20 @@ pub(super) fn fit(
         .collect();
     words.hashtags = tags.join(" ");
 
-    let mut attempt = Attempt { unit, limit, render: &render, warnings: Vec::new() };
+    let mut attempt = Attempt { unit, limit, render: &render, summary: 0, warnings: Vec::new() };
     for count in (1..=parts.sentences.len()).rev() {
         words.summary = joined(&parts.sentences[..count]);
         if let Some(text) = attempt.try_it(&words)? {
             if count < parts.sentences.len() {
                 attempt.warn(format!("the summary was cut to {count} of {} sentences", parts.sentences.len()));
             }
+            attempt.summary = words.summary.graphemes(true).count();
             return Ok(attempt.done(text));
         }
     }
     if let Some(first) = parts.sentences.first() {
-        if let Some(text) = attempt.shorten(&words, MIN_SUMMARY, first, |words, part| words.summary = part)? {
+        if let Some((text, part)) = attempt.shorten(&words, MIN_SUMMARY, first, |words, part| words.summary = part)? {
+            attempt.summary = part.graphemes(true).count();
             attempt.warn("the summary was cut inside its first sentence");
             return Ok(attempt.done(text));
         }
@@ -81,7 +85,7 @@ pub(super) fn fit(
         }
     }
     let title = std::mem::take(&mut words.title);
-    if let Some(text) = attempt.shorten(&words, 1, &title, |words, part| words.title = part)? {
+    if let Some((text, _)) = attempt.shorten(&words, 1, &title, |words, part| words.title = part)? {
         attempt.warn("the title was cut");
         return Ok(attempt.done(text));
     }
@@ -99,7 +103,7 @@ pub(super) fn fit(
         return Ok(attempt.done(text));
     }
     words.title.clear();
-    if let Some(text) = attempt.shorten(&words, 1, &title, |words, part| words.title = part)? {
+    if let Some((text, _)) = attempt.shorten(&words, 1, &title, |words, part| words.title = part)? {
         attempt.warn("the title was cut");
         return Ok(attempt.done(text));
     }
@@ -113,6 +117,7 @@ struct Attempt<'a, R> {
     unit: Unit,
     limit: usize,
     render: &'a R,
+    summary: usize,
     warnings: Vec<String>,
 }
 
@@ -122,14 +127,14 @@ impl<R: Fn(&Words) -> Result<String, ComposeError>> Attempt<'_, R> {
         Ok((self.unit.length(&text, "") <= self.limit).then_some(text))
     }
 
-    /// Cuts `whole` at a sentence or a word until the post fits, not below `min`.
+    /// Cuts `whole` at a sentence or a word until the post fits, not below `min`: the post, and what is left of `whole`.
     fn shorten(
         &self,
         words: &Words,
         min: usize,
         whole: &str,
         put: impl Fn(&mut Words, String),
-    ) -> Result<Option<String>, ComposeError> {
+    ) -> Result<Option<(String, String)>, ComposeError> {
         let mut words = words.clone();
         put(&mut words, String::new());
         let without = self.unit.length(&(self.render)(&words)?, "");
@@ -140,11 +145,11 @@ impl<R: Fn(&Words) -> Result<String, ComposeError>> Attempt<'_, R> {
                 break;
             }
             let Some(part) = cut(whole, room, self.unit).filter(|part| !part.is_empty()) else { break };
-            put(&mut words, part);
+            put(&mut words, part.clone());
             let text = (self.render)(&words)?;
             let length = self.unit.length(&text, "");
             if length <= self.limit {
-                return Ok(Some(text));
+                return Ok(Some((text, part)));
             }
             room = room.saturating_sub(length - self.limit);
         }
@@ -156,7 +161,7 @@ impl<R: Fn(&Words) -> Result<String, ComposeError>> Attempt<'_, R> {
     }
 
     fn done(self, text: String) -> Fitted {
-        Fitted { text, warnings: self.warnings }
+        Fitted { text, summary: self.summary, warnings: self.warnings }
     }
 }
 

@@ -112,6 +112,42 @@ fn parts_go_in_their_order_and_it_is_said() {
     assert_eq!(post(&found, "announcement", 22), Err(ComposeError::TooLong { length: 23, limit: 22 }));
 }
 
+#[test]
+fn a_long_title_stays_whole_as_long_as_it_fits_and_is_said_to_be_cut_where_it_does_not() {
+    let title = "Word ".repeat(80).trim_end().to_owned();
+    let long =
+        post(&found(&title, "A sentence that would fit if the title were shorter than it is."), "announcement", 500);
+    let long = long.unwrap();
+    assert!(long.text.starts_with(&format!("{title}\n")), "{}", long.text);
+    assert_eq!(long.warnings, ["the summary was left out"]);
+    // A title longer than any post: also with full stops, at which a cut needs no ellipsis.
+    for title in ["Word ".repeat(400), "Four words are here. ".repeat(400), "名".repeat(3000)] {
+        let cut = post(&found(&title, ""), "announcement", 500).unwrap();
+        assert!(cut.length <= 500 && cut.text.contains(LINK), "{}", cut.text);
+        assert_eq!(cut.warnings, ["the credit was left out", "the title was cut"]);
+    }
+}
+
+#[test]
+fn how_much_of_the_text_is_said_and_which_names_were_cut() {
+    let text = "One sentence that is here.\n\n- a list\n- of things\n\nAnd prose below it, which no post repeats.";
+    let one = post(&found("A title", text), "announcement", 500).unwrap();
+    assert_eq!(one.summary, Some(Summary { length: 26, of: text.chars().count() }));
+    assert_eq!(one.warnings, Vec::<String>::new());
+    assert_eq!(post(&found("A title", ""), "announcement", 500).unwrap().summary, None);
+    let none = post(&found("A title", text), "announcement", 80).unwrap();
+    assert_eq!((none.summary.unwrap().length, none.warnings.len()), (0, 1));
+    let inside = post(&found("A title", &"Many words and no full stop ".repeat(30)), "announcement", 300).unwrap();
+    let said = inside.summary.unwrap();
+    assert!((60..300).contains(&said.length) && said.of == 28 * 30, "{said:?}");
+
+    let mut talk = found("A talk", "");
+    talk.persons = ["Ada", "Ben", "Cleo", "Dora", "Emil"].map(str::to_owned).to_vec();
+    talk.event = Some("Conference of very long names ".repeat(5));
+    let talk = post(&talk, "talk", 500).unwrap();
+    assert_eq!(talk.warnings, ["the event's name was cut to 80 characters", "3 of 5 speakers are named"]);
+}
+
 #[track_caller]
 fn check_cut(text: &str, max: usize, want: Option<&str>) {
     assert_eq!(fit::cut(text, max, Unit::Graphemes).as_deref(), want, "{text} to {max}");
