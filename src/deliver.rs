@@ -513,8 +513,11 @@ impl Deliverer {
             Err(ClaimError::Store(error)) => return Err(error),
         };
         let started = self.clock.now();
-        let result =
-            guarded(platform.send(&claim, now)).await.unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
+        // A store that cannot be read stops it: nothing was posted yet, so waiting is the safe side.
+        let wanted = || self.store.item(number).is_ok_and(|item| item.is_some_and(|item| !life::is_stopped(&item)));
+        let result = guarded(platform.send(&claim, now, &wanted))
+            .await
+            .unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
         let took = self.clock.now().duration_since(started).as_millis();
         match &result {
             Ok(published) => {

@@ -392,7 +392,7 @@ pub fn is_gone(item: &Item) -> bool {
 }
 
 /// May it still be published by itself, as far as decisions go? If not, what comes back from a claim is only recorded.
-fn is_stopped(item: &Item) -> bool {
+pub fn is_stopped(item: &Item) -> bool {
     item.phase != Phase::Held || is_gone(item)
 }
 

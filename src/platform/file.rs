@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Claim, Limits, Platform, Published, ReadBack, SendError};
+use super::{Claim, Limits, Platform, Published, ReadBack, SendError, StillWanted};
 use crate::item::Post;
 
 /// How much of the file's end is searched for a post. Ten thousand posts and more.
@@ -96,7 +96,10 @@ impl Platform for File {
         })
     }
 
-    async fn send(&self, claim: &Claim, now: Timestamp) -> Result<Published, SendError> {
+    async fn send(&self, claim: &Claim, now: Timestamp, wanted: StillWanted<'_>) -> Result<Published, SendError> {
+        if !wanted() {
+            return Err(SendError::stopped_in_time());
+        }
         let post = claim.post();
         let line = json!({
             "item": claim.item(),
@@ -337,7 +340,7 @@ mod tests {
             text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
         }
         async fn send(&self, key: &str, text: &str) -> Result<Published, SendError> {
-            self.file.send(&claim(key, text), at("2026-11-23T10:00:00Z")).await
+            self.file.send(&claim(key, text), at("2026-11-23T10:00:00Z"), &|| true).await
         }
     }
 
@@ -405,13 +408,13 @@ mod tests {
     async fn what_cannot_be_written_is_tried_again() {
         let here = Here::new();
         let check_device = File::new(Path::new("/dev/full"), 300);
-        let error = check_device.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
+        let error = check_device.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z"), &|| true).await.unwrap_err();
         assert!(matches!(error, SendError::Unsure { .. }), "{error:?}");
         let file = File::new(here.directory.path(), 300);
-        let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
+        let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z"), &|| true).await.unwrap_err();
         assert!(matches!(error, SendError::Retry { .. }), "{error:?}");
         let file = File::new(&here.directory.path().join("no/such/posts.jsonl"), 300);
-        let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z")).await.unwrap_err();
+        let error = file.send(&claim("k1", "one"), at("2026-11-23T10:00:00Z"), &|| true).await.unwrap_err();
         assert!(
             matches!(&error, SendError::Retry { reason, .. } if reason.contains("no/such/posts.jsonl")),
             "{error:?}"

@@ -30,7 +30,7 @@ use url::Url;
 use self::answer::{Answer, Deed, Silence, ask, lost};
 use self::instance::{Instance, Software};
 use self::readback::{Likeness, Wanted};
-use super::{Claim, Limits, Platform, Published, ReadBack, SendError};
+use super::{Claim, Limits, Platform, Published, ReadBack, SendError, StillWanted};
 use crate::http::{Guarded, Http};
 use crate::item::{Media, Post};
 
@@ -243,9 +243,18 @@ impl Mastodon {
         answer.json().ok_or_else(|| lost(deed, format!("the answer is no JSON (HTTP {})", answer.status)))
     }
 
-    async fn publish(&self, claim: &Claim, instance: &Instance) -> Result<Published, SendError> {
+    async fn publish(
+        &self,
+        claim: &Claim,
+        instance: &Instance,
+        wanted: StillWanted<'_>,
+    ) -> Result<Published, SendError> {
         let post = claim.post();
         let (media_ids, warnings) = self.upload_all(&post.media, instance).await?;
+        // The images took their time. Those of a post that is not wanted any more are swept up by the server.
+        if !wanted() {
+            return Err(SendError::stopped_in_time());
+        }
         let mut body = json!({ "status": post.text, "visibility": self.visibility });
         if !media_ids.is_empty() {
             body["media_ids"] = json!(media_ids);
@@ -501,16 +510,16 @@ impl Platform for Mastodon {
         Ok(format!("@{}@{host}", me.name))
     }
 
-    async fn send(&self, claim: &Claim, now: Timestamp) -> Result<Published, SendError> {
+    async fn send(&self, claim: &Claim, now: Timestamp, wanted: StillWanted<'_>) -> Result<Published, SendError> {
         if !claim.is_repeat() {
             let instance = self.instance(now).await;
-            return self.publish(claim, &instance).await;
+            return self.publish(claim, &instance, wanted).await;
         }
         if !self.may_repeat(claim.first_use(), now).await {
             return Err(SendError::Unsure { reason: "a repeat could post it twice here".into() });
         }
         let instance = self.instance(now).await;
-        self.publish(claim, &instance).await.map_err(still_open)
+        self.publish(claim, &instance, wanted).await.map_err(still_open)
     }
 
     async fn may_repeat(&self, first_use: Timestamp, now: Timestamp) -> bool {

@@ -52,6 +52,9 @@ impl Claim {
     }
 }
 
+/// Asks whether a claimed post may still go out. A veto, a withdrawal or a retract since the claim says no.
+pub type StillWanted<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -92,6 +95,13 @@ pub enum SendError {
         /// What happened.
         reason: String,
     },
+}
+
+impl SendError {
+    /// A person was faster than the post: nothing was published.
+    pub fn stopped_in_time() -> Self {
+        SendError::Retry { after: None, reason: "it was stopped before it was posted".into() }
+    }
 }
 
 /// What reading the account's own posts told about a delivery whose answer was lost.
@@ -160,8 +170,10 @@ pub trait Platform: Send + Sync {
     async fn limits(&self, now: Timestamp) -> Limits;
     /// Who we are there, asked from the server: `oyez check --online`.
     async fn identity(&self) -> Result<String, SendError>;
-    /// Publishes it. Repeats with the same key are made only where [`Platform::may_repeat`] says so.
-    async fn send(&self, claim: &Claim, now: Timestamp) -> Result<Published, SendError>;
+    /// Publishes it. Repeats with the same key are made only where [`Platform::may_repeat`] says so. What comes before the
+    /// post itself may take minutes (images); right before it `wanted` is asked, and where it says no nothing is posted
+    /// and the answer is [`SendError::Retry`].
+    async fn send(&self, claim: &Claim, now: Timestamp, wanted: StillWanted<'_>) -> Result<Published, SendError>;
     /// May a leftover claim be repeated with its key (the platform removes the double)?
     async fn may_repeat(&self, first_use: Timestamp, now: Timestamp) -> bool;
     /// Looks among the account's own posts for one that was begun at `since`.

@@ -31,6 +31,8 @@ pub struct Plan {
     pub extra: String,
     /// `[hold]`.
     pub hold: String,
+    /// `[network]`.
+    pub network: String,
     /// The account's own settings.
     pub account: String,
     pub flavour: Flavour,
@@ -48,6 +50,7 @@ impl Default for Plan {
         Self {
             extra: String::new(),
             hold: "quiet-hours = \"none\"\nspacing = \"0s\"\nat-most = \"none\"".into(),
+            network: "timeout = \"2s\"".into(),
             account: String::new(),
             flavour: Flavour::Mastodon,
             second: None,
@@ -109,7 +112,7 @@ impl World {
 state = "{state}"
 time-zone = "Europe/Berlin"
 [network]
-timeout = "2s"
+{network}
 [[source]]
 name = "announcements"
 type = "discourse"
@@ -133,6 +136,7 @@ hashtags = ["NixOS"]
             mastodon = mastodon.url(),
             account = plan.account,
             hold = plan.hold,
+            network = plan.network,
             every = plan.every,
             extra = plan.extra.replace("{forum}", forum.base().as_str()).replace("{mastodon}", mastodon.url().as_str()),
         );

@@ -60,7 +60,7 @@ impl Here {
     }
 
     async fn send(&self, claim: &Claim) -> Result<Published, SendError> {
-        self.ours.send(claim, self.clock.now()).await
+        self.ours.send(claim, self.clock.now(), &|| true).await
     }
 
     async fn read_back(&self) -> ReadBack {
@@ -160,7 +160,7 @@ async fn each_failure_has_its_class() {
 async fn a_server_that_is_not_there_got_nothing() {
     let here = Here::new(Flavour::Mastodon).await;
     here.server.stop().await;
-    let error = here.ours.send(&claim(), here.clock.now()).await.unwrap_err();
+    let error = here.ours.send(&claim(), here.clock.now(), &|| true).await.unwrap_err();
     assert!(matches!(error, SendError::Retry { after: None, .. }), "{error:?}");
 }
 
@@ -468,7 +468,7 @@ async fn the_token_is_in_no_word_of_ours() {
     let error = wrong.identity().await.unwrap_err();
     assert!(matches!(error, SendError::Locked { .. }));
     here.server.fault(On::Post, Fault::Forbidden("what is wr0ng-token?".into()));
-    let refused = wrong.send(&claim(), here.clock.now()).await.unwrap_err();
+    let refused = wrong.send(&claim(), here.clock.now(), &|| true).await.unwrap_err();
     for words in [format!("{wrong:?}"), format!("{error:?}"), format!("{refused:?}")] {
         assert!(!words.contains("wr0ng-token"), "{words}");
     }

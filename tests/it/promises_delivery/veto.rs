@@ -38,6 +38,34 @@ async fn promise_02_a_veto_while_the_request_is_under_way_names_it_and_stops_the
 }
 
 #[tokio::test]
+async fn promise_02_a_veto_while_the_image_is_uploaded_stops_the_post() {
+    let network = "timeout = \"2s\"\nallow-private = [\"127.0.0.0/8\"]".to_owned();
+    let world = World::with(Plan { network, ..Plan::default() }).await;
+    world.forum.serve("/uploads/a.png", include_bytes!("../../../src/demo/picture.png"), "image/png");
+    world.meet().await;
+    let image = format!(
+        "<p>Look.</p><p><img src=\"{}uploads/a.png\" alt=\"A flower\" width=\"480\" height=\"252\"></p>",
+        world.forum.base()
+    );
+    let number = world.announce("It has a picture", &image).await;
+    world.advance(31 * MINUTE);
+    world.deliver().await;
+    world.clock.set(world.item(number).window_end.unwrap());
+    world.mastodon.hold(On::Media, Hold::Before);
+    let beat = world.delivering();
+    world.mastodon.held().await;
+    let answer = world.act(number, TeamAct::Veto).unwrap();
+    // It cannot know whether the post itself is on its way, so it says so; but it is not, and it stops there.
+    assert_eq!(answer["too_late"][0]["state"], "sending", "{answer}");
+    world.mastodon.release();
+    assert_eq!(beat.await.unwrap().sent, 0);
+    assert_eq!((attempts(&world.mastodon), world.delivery(number).as_str()), (0, "cancelled"));
+    assert_eq!(world.state(number), State::Vetoed);
+    world.pass(2 * DAY).await;
+    assert_eq!(attempts(&world.mastodon), 0);
+}
+
+#[tokio::test]
 async fn promise_02_after_a_veto_a_lost_answer_is_only_looked_for() {
     for flavour in [Flavour::Mastodon, Flavour::Mastodon500OnRepeat, Flavour::GoToSocial, Flavour::Pleroma] {
         let (mut world, number) = due(flavoured(flavour)).await;
