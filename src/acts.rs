@@ -3,6 +3,7 @@
 //!
 //! An act only records and decides. What needs the network is done by the service on its own beat.
 mod join;
+mod keep;
 mod object;
 mod select;
 #[cfg(test)]
@@ -66,6 +67,15 @@ pub enum Request {
     Split {
         /// The duplicate: a number.
         item: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A link of the item stays as its author wrote it.
+    Keep {
+        /// A number or an address.
+        item: String,
+        /// The link, as it stands among the item's.
+        url: String,
         /// Why.
         reason: Option<String>,
     },
@@ -230,6 +240,7 @@ impl Desk {
             Request::Act { items, act, reason } => self.act(actor, &items, &act, reason.as_deref(), sink),
             Request::Join { item, other, reason } => self.join(actor, &item, &other, reason.as_deref(), sink),
             Request::Split { item, reason } => self.split(actor, &item, reason.as_deref(), sink),
+            Request::Keep { item, url, reason } => self.keep(actor, &item, &url, reason.as_deref(), sink),
             Request::Forget { items, reason } => self.forget(actor, &items, &reason, sink),
             Request::Log { item } => self.log(item, sink),
             Request::Verify => self.verify(sink),
@@ -244,15 +255,15 @@ impl Desk {
             for item in self.store.items(..) {
                 emit(sink, self.document(&item?, &plan)?)?;
             }
-            return Ok(());
-        }
-        let mut items = self.store.active()?;
-        let active: std::collections::BTreeSet<Number> = items.iter().map(|item| item.number).collect();
-        items.extend(self.store.items_with_attention()?.into_iter().filter(|item| !active.contains(&item.number)));
-        // What leaves first stands first; what waits for a person's word stands at the end.
-        items.sort_by_key(|item| (plan.until(item).unwrap_or(Timestamp::MAX), item.number));
-        for item in &items {
-            emit(sink, self.document(item, &plan)?)?;
+        } else {
+            let mut items = self.store.active()?;
+            let active: std::collections::BTreeSet<Number> = items.iter().map(|item| item.number).collect();
+            items.extend(self.store.items_with_attention()?.into_iter().filter(|item| !active.contains(&item.number)));
+            // What leaves first stands first; what waits for a person's word stands at the end.
+            items.sort_by_key(|item| (plan.until(item).unwrap_or(Timestamp::MAX), item.number));
+            for item in &items {
+                emit(sink, self.document(item, &plan)?)?;
+            }
         }
         for trouble in self.troubles()? {
             emit(sink, trouble)?;
@@ -261,7 +272,7 @@ impl Desk {
     }
 
     /// What keeps things from being heard or said that is no item's own matter: `{"trouble": …}`. The command line shows
-    /// them under the queue; in its JSON every line is an item.
+    /// them under the queue; with `--json`, where every line is an item, on stderr.
     fn troubles(&self) -> Result<Vec<Value>, Failure> {
         let mut troubles = Vec::new();
         if let Some(why) = self.store.meta(DISTRUST)?.and_then(|why| why.as_str().map(str::to_owned)) {
@@ -305,7 +316,7 @@ impl Desk {
         object.insert("item".into(), item_object(&item));
         object.insert("policy".into(), json!(item.verdict));
         object.insert("posts".into(), json!(posts_object(&item, &self.config)));
-        object.insert("links".into(), json!(wording::links(item.found())));
+        object.insert("links".into(), json!(wording::links_of(&item)));
         object.insert("alarms".into(), json!(item.alarms));
         object.insert("ask".into(), json!(item.ask));
         object.insert("approval".into(), json!(item.approval));

@@ -470,6 +470,9 @@ pub struct Item {
     /// Things a person should know about this item (something published changed or vanished at the source…).
     #[serde(default)]
     pub alarms: Vec<String>,
+    /// Links that a person wants as their author wrote them, whatever the rules make of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
     /// When its origin was last read successfully.
     #[serde(default)]
     pub checked: Option<Timestamp>,

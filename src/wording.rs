@@ -84,6 +84,15 @@ pub fn links(found: &Found) -> Vec<Value> {
     found.links.iter().map(|input| link_object(input)).collect()
 }
 
+/// The `links` of `oyez show --json`: as [`links`], and which of them a person wants kept as they are.
+pub fn links_of(item: &Item) -> Vec<Value> {
+    let mut links = links(item.found());
+    for link in &mut links {
+        link["kept"] = json!(item.kept.iter().any(|kept| link["input"] == *kept));
+    }
+    links
+}
+
 /// One object of `oyez link --json`.
 pub fn link_object(input: &str) -> Value {
     match crate::link::examine(input) {

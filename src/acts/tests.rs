@@ -272,6 +272,32 @@ fn items_are_named_by_number_list_range_and_address() {
 }
 
 #[test]
+fn a_kept_link_is_recorded_once_with_its_reason_and_survives_joining() {
+    let bench = Bench::new();
+    let (low, high) = (bench.held("forum"), bench.held("blog"));
+    let keep = |number: Number, url: &str| {
+        bench.ask(Request::Keep {
+            item: number.to_string(),
+            url: url.into(),
+            reason: Some("its parameters matter".into()),
+        })
+    };
+    let (documents, done) = keep(high, "https://example.org/a");
+    done.unwrap();
+    assert_eq!((&documents[0]["changed"], &documents[0]["kept"]), (&json!(true), &json!("https://example.org/a")));
+    assert_eq!(keep(high, "https://example.org/a").0[0]["changed"], false);
+    let entries = bench.journal(high);
+    assert_eq!(entries.iter().filter(|what| *what == "cli:ida keep").count(), 1, "{entries:?}");
+    let (shown, _) = bench.ask(Request::Show { item: high.to_string() });
+    assert_eq!((&shown[0]["links"][0]["kept"], &shown[0]["links"][1]["kept"]), (&json!(true), &json!(false)));
+    refused_with(keep(high, "https://example.org/other").1, 1, "no link");
+    refused_with(keep(high, "ftp://example.org/b").1, 1, "cannot be kept");
+    refused_with(keep(4711, "https://example.org/a").1, 3, "no item");
+    bench.join(low, high).1.unwrap();
+    assert_eq!(bench.item(low).kept, ["https://example.org/a"]);
+}
+
+#[test]
 fn one_item_is_shown_at_a_time() {
     let bench = Bench::new();
     bench.settling("forum");

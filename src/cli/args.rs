@@ -217,6 +217,17 @@ pub enum Command {
         #[command(flatten)]
         why: Why,
     },
+    /// A link of the item stays as its author wrote it, whatever the rules would make of it.
+    Keep {
+        /// A number, or the address of the topic or video.
+        #[arg(value_name = "N")]
+        item: String,
+        /// The link, as `oyez show` lists it.
+        #[arg(value_name = "URL")]
+        url: String,
+        #[command(flatten)]
+        why: Why,
+    },
     /// A duplicate is another thing after all: it stands for itself again, as known.
     Split {
         /// The duplicate's number.

@@ -219,6 +219,10 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             let request = Request::Split { item: item.clone(), reason: why.reason.clone() };
             ask(cli, out, request, View::Acted { act: "split" })
         }
+        Command::Keep { item, url, why } => {
+            let request = Request::Keep { item: item.clone(), url: url.clone(), reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "keep" })
+        }
         Command::Forget { items, reason } => {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
             ask(cli, out, request, View::Acted { act: "forget" })
@@ -333,7 +337,7 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
     let mut shown = view.begin(out, &config);
     let answered = {
         // Nobody reading the answer is no reason to leave half of an act undone; a mere reading ends there.
-        let acts = matches!(request, Request::Act { .. } | Request::Forget { .. });
+        let acts = matches!(request, Request::Act { .. } | Request::Keep { .. } | Request::Forget { .. });
         let mut sink = |document: Value| match shown.document(out, document) {
             Err(error) if acts && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             written => written,

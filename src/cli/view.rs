@@ -1,7 +1,7 @@
 //! How answers look to people: tables, times in their zone, colour on a terminal. With `--json` the documents pass as they are.
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::Value;
+use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Out;
@@ -42,8 +42,10 @@ impl View {
 impl Shown {
     pub(crate) fn document(&mut self, out: &mut Out, document: Value) -> std::io::Result<()> {
         if let Some(trouble) = document["trouble"].as_str() {
-            // In JSON every line of a queue is an item; programs ask the journal.
-            if !out.json {
+            if out.json {
+                // In JSON every line of a queue is an item, so these stand where errors do, in their form.
+                complain(&json!({"error": trouble, "hint": null, "since": document["since"]}));
+            } else {
                 self.troubles.push(trouble.to_owned());
             }
             return Ok(());
@@ -180,6 +182,14 @@ impl Shown {
         for alarm in item["alarms"].as_array().into_iter().flatten() {
             out.line(paint(out.color, RED, &format!("! {}", string(alarm))))?;
         }
+        for link in item["links"].as_array().into_iter().flatten() {
+            let fate = match link["refused"].as_str() {
+                Some(refused) => format!(" (refused: {refused})"),
+                None if link["kept"] == true => " (kept)".to_owned(),
+                None => String::new(),
+            };
+            out.line(format_args!("{:<12} {}{fate}", "link", string(&link["input"])))?;
+        }
         for delivery in item["deliveries"].as_array().into_iter().flatten() {
             out.line("")?;
             let account = string(&delivery["account"]);
@@ -282,6 +292,11 @@ pub(crate) fn post_lines(out: &mut Out, post: &Value) -> std::io::Result<()> {
         out.line(format_args!("    note: {}", string(warning)))?;
     }
     Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what is wrong goes to stderr, also beside an answer")]
+fn complain(document: &Value) {
+    eprintln!("{document}");
 }
 
 /// A text as it would stand on the network.

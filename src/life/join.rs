@@ -56,6 +56,8 @@ pub fn join(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
     if open && let Some(end) = other.window_end {
         work.grow_window(end);
     }
+    let kept: Vec<String> = other.kept.iter().filter(|url| !item.kept.contains(url)).cloned().collect();
+    work.item.kept.extend(kept);
     work.item.snoozed = work.item.snoozed.max(other.snoozed);
     // On the desk only a person cancels one delivery alone; elsewhere all are cancelled with the item.
     let on_desk = matches!(other.phase, Phase::Settling | Phase::Held);

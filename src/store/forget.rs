@@ -116,6 +116,7 @@ fn without_words(mut item: Item) -> Item {
         post.length = 0;
         post.media.clear();
         post.warnings.clear();
+        post.summary = None;
     }
     for delivery in item.deliveries.values_mut() {
         delivery.sent_text = None;
@@ -133,6 +134,7 @@ fn without_words(mut item: Item) -> Item {
     }
     item.seen_by.retain(|who| !who.starts_with("forum:"));
     item.alarms.clear();
+    item.kept.clear();
     item.ask = None;
     item.forgotten = true;
     item.rev += 1;

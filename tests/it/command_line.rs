@@ -157,6 +157,12 @@ async fn json_has_the_promised_names() {
     scene.forum.fail(Some(Fault::Down));
     let failing = scene.oyez(&["run", "--once", "--all", "--json"]).ok().object();
     assert_eq!(failing["failed_sources"], json!(["announcements"]));
+    let queue = scene.oyez(&["queue", "--json"]).ok();
+    assert_eq!(queue.object()["state"], "held", "every line is an item");
+    let trouble: Value = serde_json::from_str(&queue.stderr).unwrap();
+    fields(&trouble, &["error", "hint", "since"]);
+    assert!(trouble["error"].as_str().unwrap().starts_with("source announcements is failing: "), "{trouble}");
+    assert_eq!(scene.oyez(&["queue", "--all", "--json"]).ok().stderr, queue.stderr);
     scene.forum.fail(None);
 
     let held = scene.oyez(&["queue", "--json"]).ok().object();
