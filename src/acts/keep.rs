@@ -44,7 +44,7 @@ impl Desk {
             }
             let mut document = self.acted(number, changed, Vec::new())?;
             document.as_object_mut().expect("a queue object is an object").insert("kept".into(), json!(url));
-            return Ok(emit(sink, document)?);
+            return emit(sink, document);
         }
         Err(busy(number))
     }

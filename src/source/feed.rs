@@ -12,6 +12,7 @@ mod repair;
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -354,13 +355,30 @@ struct Memory {
 pub struct Feed {
     url: Url,
     host: String,
+    /// What it showed when one of its things was last read again, so that the next reading can be conditional
+    /// (promise 11). Only in memory: after a restart the first reading is whole.
+    last_read: Arc<Mutex<Option<Arc<LastRead>>>>,
+}
+
+/// An answer with validators, as far as a 304 makes it needed again.
+#[derive(Debug)]
+struct LastRead {
+    validators: Validators,
+    /// By key, [`words`] of each entry.
+    entries: HashMap<String, String>,
+}
+
+/// A digest of everything that makes a reading another one.
+fn words(found: &Found) -> String {
+    let parts = [found.title.as_str(), &found.text, &found.url, found.category.as_deref().unwrap_or_default()];
+    ask::fingerprint(parts.into_iter().chain(found.tags.iter().chain(&found.links).map(String::as_str)))
 }
 
 impl Feed {
     /// A feed at a configured address.
     pub fn new(url: Url) -> Self {
         let host = ask::host_of(&url);
-        Self { url, host }
+        Self { url, host, last_read: Arc::default() }
     }
 
     fn is_youtube(&self) -> bool {
@@ -502,9 +520,22 @@ impl Source for Feed {
     }
 
     async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
-        let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
+        let last = self.last_read.lock().expect("no holder of this lock can panic").clone();
+        // A 304 tells nothing about an entry that read otherwise when it was last seen.
+        let last = last.filter(|last| last.entries.get(&found.key) == Some(&words(found)));
+        let validators = last.map(|last| last.validators.clone()).unwrap_or_default();
+        let asked_conditionally = validators != Validators::default();
+        let get = Get { validators, max_bytes: MAX_BYTES, ..Get::default() };
         let answer = http.get(&self.url, get, now).await.map_err(ask::no_answer)?;
+        if answer.status == 304 && asked_conditionally {
+            return Ok(Reread::Present(Box::new(found.clone())));
+        }
         let feed = self.read_answer(&answer).map_err(ask::within_the_hour)?;
+        if answer.validators != Validators::default() {
+            let entries = feed.entries.iter().map(|entry| (entry.found.key.clone(), words(&entry.found))).collect();
+            *self.last_read.lock().expect("no holder of this lock can panic") =
+                Some(Arc::new(LastRead { validators: answer.validators.clone(), entries }));
+        }
         Ok(reread(&feed, found))
     }
 }

@@ -640,6 +640,42 @@ async fn promise_11_what_did_not_change_is_asked_for_with_its_validators_as_they
 }
 
 #[tokio::test]
+async fn promise_11_a_feed_that_is_read_again_for_its_item_is_asked_conditionally_and_a_change_is_still_seen() {
+    let mut world = World::new().await;
+    let site = Site::start(world.clock.clone()).await;
+    let entries =
+        |a: &str| feed(&[entry("https://blog.example", "a", a, AFTER), entry("https://blog.example", "b", "B", AFTER)]);
+    site.put("/blog", Page::xml(feed(&[])).with("etag", "\"0\""));
+    // Polled once a week only: whatever is seen in between is seen by reading the item again.
+    add(&mut world, &source("blog", "feed", &site.at("/blog"), "every = \"7d\""));
+    world.meet().await;
+    site.put("/blog", Page::xml(entries("A")).with("etag", "\"1\""));
+    world.pass(9 * DAY).await;
+    let before = site.asked();
+    let statuses: Vec<u16> = before.iter().map(|one| one.status).collect();
+    // First contact, the poll, both items as they settle; then half the window and the deliveries of both.
+    assert_eq!(statuses, [200, 200, 200, 200, 304, 304, 304, 304]);
+    assert_eq!(world.texts().len(), 2);
+
+    // A new entry that its author mends while it is held: the validators have changed, so the reading is whole.
+    let more = |c: &str| {
+        feed(&[
+            entry("https://blog.example", "c", c, "2026-11-11T00:00:00Z"),
+            entry("https://blog.example", "b", "B", AFTER),
+        ])
+    };
+    site.put("/blog", Page::xml(more("C")).with("etag", "\"2\""));
+    world.poll().await;
+    let number = titled(&world, "C").unwrap();
+    world.pass(HOUR).await;
+    assert_eq!(world.state(number), State::Held);
+    site.put("/blog", Page::xml(more("C, mended")).with("etag", "\"3\""));
+    world.pass(2 * DAY).await;
+    let texts = world.texts();
+    assert!(texts.len() == 3 && texts.iter().any(|text| text.starts_with("C, mended")), "{texts:?}");
+}
+
+#[tokio::test]
 async fn promise_11_a_host_is_asked_one_thing_at_a_time_by_somebody_who_says_who_it_is() {
     let mut world = World::new().await;
     let site = Site::start(world.clock.clone()).await;
