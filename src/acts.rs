@@ -195,6 +195,14 @@ impl From<crate::store::StoreError> for Failure {
     }
 }
 
+/// An act that was done, and what to say of it beside the item as it is now.
+struct Done {
+    number: Number,
+    changed: bool,
+    hints: Vec<String>,
+    more: Option<(&'static str, Value)>,
+}
+
 /// Where the documents of an answer go.
 pub type Sink<'a> = &'a mut dyn FnMut(Value) -> std::io::Result<()>;
 
@@ -336,10 +344,7 @@ impl Desk {
         sink: Sink<'_>,
     ) -> Result<(), Failure> {
         let numbers = self.several(items)?;
-        let done = each(&numbers, |number| {
-            let document = self.act_on(number, actor, act, reason)?;
-            Ok(emit(sink, document))
-        });
+        let done = self.each(&numbers, sink, |number| self.act_on(number, actor, act, reason));
         self.wake();
         done
     }
@@ -361,22 +366,62 @@ impl Desk {
         }
     }
 
-    /// What is shown after an act: the queue object as it is now, whether anything changed, what to know.
-    fn acted(&self, number: Number, changed: bool, mut hints: Vec<String>) -> Result<Value, Failure> {
-        let after = self.must(number)?;
+    /// What is shown after acts: each queue object as it is now, whether anything changed, what to know. One plan serves
+    /// all of them, since making it costs as much as the whole queue. A document that cannot be written keeps none of the
+    /// others back.
+    fn tell(&self, done: Vec<Done>, sink: Sink<'_>) -> Result<(), Failure> {
         let plan = plan::make(&self.store, &self.config, self.clock.now())?;
-        let mut document = self.document(&after, &plan)?;
-        let object = document.as_object_mut().expect("a queue object is an object");
-        object.insert("changed".into(), json!(changed));
-        if !self.is_served() && needs_service(&after) {
-            hints.push("no service is running: what needs the network is done when `oyez run` starts".into());
+        let mut told = Ok(());
+        for Done { number, changed, mut hints, more } in done {
+            let after = self.must(number)?;
+            let mut document = self.document(&after, &plan)?;
+            let object = document.as_object_mut().expect("a queue object is an object");
+            object.insert("changed".into(), json!(changed));
+            if !self.is_served() && needs_service(&after) {
+                hints.push("no service is running: what needs the network is done when `oyez run` starts".into());
+            }
+            object.insert("hints".into(), json!(hints));
+            object.extend(more.map(|(name, value)| (name.to_owned(), value)));
+            if let Err(unwritten) = emit(sink, document) {
+                told = Err(unwritten);
+            }
         }
-        object.insert("hints".into(), json!(hints));
-        Ok(document)
+        told
+    }
+
+    /// Does it to each, then shows what was done. One that is refused keeps nobody else from being served, and is told at
+    /// the end.
+    fn each(
+        &self,
+        numbers: &[Number],
+        sink: Sink<'_>,
+        one: impl Fn(Number) -> Result<Done, Failure>,
+    ) -> Result<(), Failure> {
+        let (mut done, mut refusals) = (Vec::new(), Vec::new());
+        for number in numbers {
+            match one(*number) {
+                Ok(one) => done.push(one),
+                Err(failure) => refusals.push(failure),
+            }
+        }
+        let told = if done.is_empty() { Ok(()) } else { self.tell(done, sink) };
+        match refusals.len() {
+            0 => told,
+            1 => Err(refusals.remove(0)),
+            n => Err(Failure {
+                code: refusals.iter().map(|r| r.code).min().unwrap_or(1),
+                error: format!(
+                    "{n} of {} were refused: {}",
+                    numbers.len(),
+                    refusals.iter().map(|r| r.error.as_str()).collect::<Vec<_>>().join("; ")
+                ),
+                hint: refusals.into_iter().find_map(|r| r.hint),
+            }),
+        }
     }
 
     /// One act on one item: read, decide, and store in one transaction that fails when the item changed in between.
-    fn act_on(&self, number: Number, actor: &str, act: &TeamAct, reason: Option<&str>) -> Result<Value, Failure> {
+    fn act_on(&self, number: Number, actor: &str, act: &TeamAct, reason: Option<&str>) -> Result<Done, Failure> {
         for _ in 0..CONFLICT_TRIES {
             let item = self.must(number)?;
             let now = self.clock.now();
@@ -399,12 +444,9 @@ impl Desk {
                 }
             }
             let hints = applied.warnings.into_iter().chain(problems).collect();
-            let mut document = self.acted(number, applied.changed, hints)?;
-            if matches!(act, TeamAct::Veto | TeamAct::Retract | TeamAct::Skip { .. }) {
-                let object = document.as_object_mut().expect("a queue object is an object");
-                object.insert("too_late".into(), json!(applied.too_late));
-            }
-            return Ok(document);
+            let stops = matches!(act, TeamAct::Veto | TeamAct::Retract | TeamAct::Skip { .. });
+            let more = stops.then(|| ("too_late", json!(applied.too_late)));
+            return Ok(Done { number, changed: applied.changed, hints, more });
         }
         Err(busy(number))
     }
@@ -543,9 +585,9 @@ impl Desk {
 
     fn forget(&self, actor: &str, items: &[String], reason: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let numbers = self.several(items)?;
-        each(&numbers, |number| {
+        self.each(&numbers, sink, |number| {
             self.forget_one(number, actor, reason)?;
-            Ok(emit(sink, self.acted(number, true, Vec::new())?))
+            Ok(Done { number, changed: true, hints: Vec::new(), more: None })
         })
     }
 
@@ -676,36 +718,6 @@ fn missing(number: Number) -> Failure {
 
 fn busy(number: Number) -> Failure {
     Failure::failed(format!("item {number} is being changed by somebody else all the time"), Some("try again".into()))
-}
-
-/// Does it to each. One that is refused keeps nobody else from being served, and is told at the end; an answer that
-/// cannot be written (the inner error) does not undo what is still to be done.
-fn each(
-    numbers: &[Number],
-    mut one: impl FnMut(Number) -> Result<Result<(), Failure>, Failure>,
-) -> Result<(), Failure> {
-    let mut refusals = Vec::new();
-    let mut unwritten = None;
-    for number in numbers {
-        match one(*number) {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => unwritten = Some(failure),
-            Err(failure) => refusals.push(failure),
-        }
-    }
-    match refusals.len() {
-        0 => unwritten.map_or(Ok(()), Err),
-        1 => Err(refusals.remove(0)),
-        n => Err(Failure {
-            code: refusals.iter().map(|r| r.code).min().unwrap_or(1),
-            error: format!(
-                "{n} of {} were refused: {}",
-                numbers.len(),
-                refusals.iter().map(|r| r.error.as_str()).collect::<Vec<_>>().join("; ")
-            ),
-            hint: refusals.into_iter().find_map(|r| r.hint),
-        }),
-    }
 }
 
 fn filter(item: Option<Number>) -> JournalFilter {

@@ -1,8 +1,8 @@
 //! `oyez join` and `oyez split`: acts on two items at once, each one change of the store.
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{CONFLICT_TRIES, Desk, Failure, Sink, busy, emit};
+use super::{CONFLICT_TRIES, Desk, Done, Failure, Sink, busy};
 use crate::item::{Item, Number, Phase};
 use crate::life::{self, Applied};
 use crate::store::{Change, CommitError, Note, StoreError};
@@ -103,11 +103,13 @@ impl Desk {
     }
 
     fn show_pair(&self, one: Applied, two: Applied, sink: Sink<'_>) -> Result<(), Failure> {
-        for applied in [one, two] {
-            let document: Value = self.acted(applied.item.number, applied.changed, applied.warnings)?;
-            emit(sink, document)?;
-        }
-        Ok(())
+        let done = [one, two].into_iter().map(|applied| Done {
+            number: applied.item.number,
+            changed: applied.changed,
+            hints: applied.warnings,
+            more: None,
+        });
+        self.tell(done.collect(), sink)
     }
 
     /// Text and kind come from the first origin in the order of the configuration; within a source the older one first.

@@ -1,7 +1,7 @@
 //! `oyez keep`: a link of an item stays as its author wrote it.
 use serde_json::json;
 
-use super::{CONFLICT_TRIES, Desk, Failure, Sink, busy, emit};
+use super::{CONFLICT_TRIES, Desk, Done, Failure, Sink, busy};
 use crate::link;
 use crate::store::{Change, CommitError, Note};
 
@@ -42,9 +42,8 @@ impl Desk {
                     Err(CommitError::Store(error)) => return Err(error.into()),
                 }
             }
-            let mut document = self.acted(number, changed, Vec::new())?;
-            document.as_object_mut().expect("a queue object is an object").insert("kept".into(), json!(url));
-            return emit(sink, document);
+            let done = Done { number, changed, hints: Vec::new(), more: Some(("kept", json!(url))) };
+            return self.tell(vec![done], sink);
         }
         Err(busy(number))
     }
