@@ -92,7 +92,7 @@ pub struct Deliverer {
     patience: Patience,
     /// When an origin that is out of reach, or a locked account, is tried again.
     later: Mutex<HashMap<String, Timestamp>>,
-    distrusted: Mutex<Option<String>>,
+    distrusted: Mutex<Option<hold::Distrust>>,
     /// Claims whose requests are under way in this process. One that is `sending` and not here has no owner.
     in_hand: Mutex<HashSet<(Number, String)>>,
     /// The wall clock was believed anew and had moved on by more than an outage: the machine was asleep.
@@ -777,26 +777,28 @@ impl Deliverer {
 
     /// `lifecycle.md` 3.9: does the clock go by what the journal and the sources say? Told once, when it changes.
     fn distrust(&self) -> Result<Option<String>, StoreError> {
-        let skews: Vec<SignedDuration> = self.poller.skews().into_iter().map(SignedDuration::from_secs).collect();
-        let last = self.store.last_entry_at();
-        let verdict = hold::trust(self.clock.now(), last, &skews).err().map(|why| why.to_string());
+        let verdict = self.poller.distrust();
         let mut before = self.distrusted.lock().expect("no holder of this lock can panic");
         if verdict.is_some() {
             // Nothing leaves meanwhile, so believing the wall clock anew shortens no window; somebody may have mended it.
             let before = self.clock.now();
-            if before + life::OUTAGE < self.clock.reanchor() {
+            let after = self.clock.reanchor();
+            if before + life::OUTAGE < after {
                 self.slept.store(true, Ordering::Release);
             }
+            self.poller.clock_moved(after.duration_since(before));
         }
-        if verdict != *before {
-            match &verdict {
+        let why = verdict.map(|why| why.to_string());
+        // How far off it is changes all the time; what is wrong with it does not.
+        if verdict.as_ref().map(std::mem::discriminant) != before.as_ref().map(std::mem::discriminant) {
+            match &why {
                 Some(why) => tracing::error!("nothing leaves: {why}"),
                 None => tracing::warn!("the clock is believed again"),
             }
-            self.store.set_meta(crate::acts::DISTRUST, &json!(verdict))?;
-            before.clone_from(&verdict);
+            self.store.set_meta(crate::acts::DISTRUST, &json!(why))?;
+            *before = verdict;
         }
-        Ok(verdict)
+        Ok(why)
     }
 
     fn is_locked(&self, account: &str) -> Result<bool, StoreError> {

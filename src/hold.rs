@@ -99,19 +99,20 @@ pub enum Distrust {
 ///
 /// `skews`: for each polled host, the `Date` header of its last answer less the wall clock at that moment. Their median
 /// decides, so that one server with a wrong clock stops nobody; with an even number the middle one nearer to ours.
-/// Without any, only the journal is asked.
+/// Without any, only the journal is asked; where they agree with the clock, it was the journal's last entry that was
+/// written by a wrong one, and waiting for its time would hold up everything for nothing.
 ///
 /// # Errors
 /// The reason to show on the desk while nothing leaves.
 pub fn trust(wall: Timestamp, last_journal: Option<Timestamp>, skews: &[SignedDuration]) -> Result<(), Distrust> {
-    if let Some(last) = last_journal
-        && wall < last
-    {
-        return Err(Distrust::BehindJournal(wall.duration_until(last)));
-    }
     let mut skews = skews.to_vec();
     skews.sort_unstable();
-    let Some(last) = skews.len().checked_sub(1) else { return Ok(()) };
+    let Some(last) = skews.len().checked_sub(1) else {
+        return match last_journal {
+            Some(last) if wall < last => Err(Distrust::BehindJournal(whole_seconds(wall.duration_until(last)))),
+            Some(_) | None => Ok(()),
+        };
+    };
     let (low, high) = (skews[last / 2], skews[last.div_ceil(2)]);
     let median = if low.unsigned_abs() <= high.unsigned_abs() { low } else { high };
     if median.unsigned_abs() <= TOLERANCE {
@@ -121,6 +122,11 @@ pub fn trust(wall: Timestamp, last_journal: Option<Timestamp>, skews: &[SignedDu
     } else {
         Err(Distrust::Slow(median))
     }
+}
+
+/// For people.
+fn whole_seconds(duration: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(duration.as_secs())
 }
 
 /// `at` moved on by `by`, or the last moment there is.
@@ -219,6 +225,11 @@ mod tests {
         assert_eq!(behind.to_string(), "the clock is 3h 2m behind the last entry of the journal");
         assert_eq!(trust(at("12:00"), Some(at("12:00")), &[]), Ok(()));
         assert_eq!(trust(at("12:00"), None, &[]), Ok(()));
+        // The servers know better than the journal, whichever way.
+        let skew = |minutes| [SignedDuration::from_mins(minutes)];
+        assert_eq!(trust(at("12:00"), Some(at("15:02")), &skew(1)), Ok(()));
+        let slow = trust(at("12:00"), Some(at("15:02")), &skew(182)).unwrap_err();
+        assert_eq!(slow.to_string(), "the clock is 3h 2m behind what the polled servers say");
     }
 
     proptest! {

@@ -220,6 +220,13 @@ impl Http {
         self.inner.skews.lock().expect("no holder of this lock can panic").values().copied().collect()
     }
 
+    /// Our clock was set: it moved by `by`, and theirs did not.
+    pub fn clock_moved(&self, by: jiff::SignedDuration) {
+        for skew in self.inner.skews.lock().expect("no holder of this lock can panic").values_mut() {
+            *skew = skew.saturating_sub(by.as_secs());
+        }
+    }
+
     /// GET from a configured host. One request per host at a time: waiting for one's turn does not count as time.
     ///
     /// Redirects are followed up to five hops, never from https to http. What leads to another origin gets none of

@@ -180,6 +180,28 @@ impl Poller {
         self.http.skews().into_iter().chain(polled.values().copied()).collect()
     }
 
+    /// Why the clock is not believed now, if so (`lifecycle.md` 3.9).
+    pub fn distrust(&self) -> Option<hold::Distrust> {
+        let skews: Vec<_> = self.skews().into_iter().map(jiff::SignedDuration::from_secs).collect();
+        hold::trust(self.clock.now(), self.store.last_entry_at(), &skews).err()
+    }
+
+    /// Our clock was set: it moved by `by`. What was measured by the old one is put right; what is due by it is due by no
+    /// clock, and looked at now.
+    pub fn clock_moved(&self, by: jiff::SignedDuration) {
+        if by.unsigned_abs() < hold::TOLERANCE {
+            return;
+        }
+        self.http.clock_moved(by);
+        for skew in self.skews.lock().expect("no holder of this lock can panic").values_mut() {
+            *skew = skew.saturating_sub(by.as_secs());
+        }
+        let now = self.clock.now();
+        for name in self.watched.keys() {
+            self.agenda().hurry(name, now);
+        }
+    }
+
     /// The source that reads an origin, if it is still configured: under this name, or under the one it `was` given.
     pub fn source(&self, name: &str) -> Option<Arc<dyn Source>> {
         let renamed = || self.watched.values().find(|watched| watched.config.was.as_deref() == Some(name));
@@ -306,6 +328,10 @@ impl Poller {
                     // The next poll records it, quietly.
                     return Ok(());
                 }
+                if self.distrust().is_some() {
+                    // As in `record`: the poll that finds the clock right records it.
+                    return Ok(());
+                }
                 if let Some(found) = sighting.full.clone() {
                     // Should it not be recorded: the next poll sees it as well.
                     self.admit(watched, &sighting, found, self.clock.now())?;
@@ -400,6 +426,11 @@ impl Poller {
         if let Some(theirs) = polled.server_time {
             let skew = theirs.as_second() - started.as_second();
             self.skews.lock().expect("no holder of this lock can panic").insert(name.clone(), skew);
+        }
+        if let Some(why) = self.distrust() {
+            // Recorded now, its window would be counted by a wrong clock, and could be over when that is mended.
+            tracing::debug!(source = %name, "what is new is recorded when the clock is right: {why}");
+            return Ok((tally, Some(Due::At(now + watched.config.every))));
         }
 
         // What could not be read last time stands before what is new.

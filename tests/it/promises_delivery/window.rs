@@ -95,6 +95,49 @@ async fn promise_01_a_clock_behind_the_journal_lets_nothing_leave() {
     assert_eq!(world.state(number), State::Done, "the person's word still counts");
 }
 
+/// Recorded by a clock that is a day behind, its window would be over at the moment the clock is mended.
+#[tokio::test]
+async fn promise_01_what_is_announced_while_the_clock_is_wrong_has_its_whole_window_by_the_right_one() {
+    for wrong in [SignedDuration::from_hours(-48), SignedDuration::from_hours(48)] {
+        let mut world = promise_01_world().await;
+        world.stop();
+        world.skew(wrong);
+        world.start();
+        world.poll().await;
+        assert!(world.deliver().await.stopped.is_some());
+        let topic = world.forum.announce("It is out", "<p>The words.</p>");
+        world.poll().await;
+        world.skew(SignedDuration::ZERO);
+        let mended = world.now();
+        // The first answers by the right clock say that it is right; the first round after that records.
+        world.poll().await;
+        world.deliver().await;
+        world.poll().await;
+        let item = world.item(world.number_of(topic));
+        assert!(item.first_seen >= mended, "{wrong:#}: {} is not after {mended}", item.first_seen);
+        world.deliver().await;
+        world.pass(HOUR).await;
+        assert_eq!(attempts(&world.mastodon), 0, "{wrong:#}");
+    }
+}
+
+#[tokio::test]
+async fn promise_04_a_journal_written_by_a_clock_of_the_future_holds_up_nothing_once_the_servers_agree_with_ours() {
+    let mut world = promise_01_world().await;
+    let number = held(&world, "It is out").await;
+    world.stop();
+    world.skew(SignedDuration::from_hours(24 * 365));
+    world.start();
+    world.act(number, TeamAct::Approve { now: true }).unwrap();
+    world.stop();
+    world.skew(SignedDuration::ZERO);
+    world.start();
+    let why = world.deliver().await.stopped.expect("nobody has told the time yet");
+    assert!(why.contains("behind the last entry of the journal"), "{why}");
+    world.poll().await;
+    assert_eq!(world.deliver().await.stopped, None);
+}
+
 #[tokio::test]
 async fn promise_01_a_late_edit_by_the_author_gives_grace_outside_quiet_hours() {
     let plan = Plan { hold: PACED.into(), start: "2026-11-02T19:40:00Z", ..Plan::default() };
