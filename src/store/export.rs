@@ -105,29 +105,27 @@ impl Store {
 
     /// Makes a store in `dir`, which must be empty or not there, from an export.
     pub fn import(dir: &Path, reader: impl Read) -> Result<Store, ImportError> {
-        if dir.exists() && fs::read_dir(dir)?.next().is_some() {
+        if !open::is_vacant(dir)? {
             return Err(ImportError::NotEmpty(dir.display().to_string()));
         }
         let existed = dir.exists();
-        let made = open::prepare(dir).map_err(ImportError::Open).and_then(|lock| {
+        let lock = open::prepare(dir)?;
+        let made = open::begin_filling(dir).map_err(OpenError::Io).map_err(ImportError::Open).and_then(|()| {
             let head = read_into(dir, reader)?;
-            finish(dir, &head)?;
-            drop(lock);
-            Ok(())
+            Ok(finish(dir, &head).map_err(OpenError::Io)?)
         });
         if let Err(error) = made {
-            // Whatever is there was made here: the directory was empty.
-            for name in ["sled.new", "sled"] {
-                open::remove_dir(&dir.join(name))?;
-            }
-            for name in ["head", "head.new", "lock"] {
-                remove_file(&dir.join(name))?;
+            // Whatever is there was made here: the directory was vacant.
+            open::empty(dir)?;
+            for name in ["unfinished", "lock"] {
+                open::remove_file(&dir.join(name))?;
             }
             if !existed {
                 fs::remove_dir(dir)?;
             }
             return Err(error);
         }
+        drop(lock);
         let store = Store::open(dir)?;
         store.verify()?;
         Ok(store)
@@ -135,10 +133,11 @@ impl Store {
 
     /// Makes a copy in `dir`, which must be empty or not there, that can be opened as a store. Changes wait meanwhile.
     pub fn backup(&self, dir: &Path) -> Result<(), ExportError> {
-        if dir.exists() && fs::read_dir(dir)?.next().is_some() {
+        if !open::is_vacant(dir)? {
             return Err(ExportError::Exists(dir.display().to_string()));
         }
         let lock = open::prepare(dir).map_err(ExportError::Copy)?;
+        open::begin_filling(dir)?;
         let disk = self.read();
         open::copy(&disk.db, &open::new_dir(dir)).map_err(ExportError::Copy)?;
         let head = disk.head;
@@ -149,18 +148,12 @@ impl Store {
     }
 }
 
-/// Gives a new database its name, and a head.
+/// Gives a new database its name, and a head; then it is a store.
 fn finish(dir: &Path, head: &Head) -> io::Result<()> {
     fs::rename(open::new_dir(dir), open::sled_dir(dir))?;
     sync_dir(dir)?;
-    HeadFile::create(&open::head_path(dir), migrate::FORMAT, head).map(|_| ())
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    HeadFile::create(&open::head_path(dir), migrate::FORMAT, head)?;
+    open::filled(dir)
 }
 
 struct Lines<'a, W: Write> {

@@ -21,12 +21,16 @@ const BATCH: usize = 1000;
 impl Store {
     /// Is there a store in `dir`? Opening one that is not there makes it.
     pub fn exists(dir: &Path) -> bool {
-        head_path(dir).exists() || sled_dir(dir).exists()
+        head_path(dir).exists() || sled_dir(dir).exists() || unfinished_path(dir).exists()
     }
 
     /// Opens the store in `dir`, or makes one there if there is none. The directory is readable by its owner only.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let lock = prepare(dir)?;
+        if unfinished_path(dir).exists() {
+            // It may be empty, or half of what it was meant to be: neither may pass for the store.
+            return Err(OpenError::Damaged("an import or a backup into it was cut off before its end".to_owned()));
+        }
         let remembered = HeadFile::open(&head_path(dir))?;
         if let Some((_, format, _)) = &remembered {
             migrate::check(*format)?;
@@ -120,6 +124,55 @@ pub(super) fn prepare(dir: &Path) -> Result<File, OpenError> {
 
 pub(super) fn head_path(dir: &Path) -> PathBuf {
     dir.join("head")
+}
+
+/// Stands in a directory for as long as an import or a backup fills it.
+fn unfinished_path(dir: &Path) -> PathBuf {
+    dir.join("unfinished")
+}
+
+/// May a store be put there: is nothing in it, or only what an import or a backup left that was cut off?
+pub(super) fn is_vacant(dir: &Path) -> std::io::Result<bool> {
+    if !dir.exists() || unfinished_path(dir).exists() {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(dir)? {
+        if entry?.file_name() != "lock" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// From here on, and until [`filled`], nobody takes what is in the directory for a store, not even after a power loss.
+pub(super) fn begin_filling(dir: &Path) -> std::io::Result<()> {
+    File::create(unfinished_path(dir))?.sync_all()?;
+    sync_dir(dir)?;
+    empty(dir)
+}
+
+/// What was put there is whole.
+pub(super) fn filled(dir: &Path) -> std::io::Result<()> {
+    fs::remove_file(unfinished_path(dir))?;
+    sync_dir(dir)
+}
+
+/// Removes what makes a store; the lock stays.
+pub(super) fn empty(dir: &Path) -> std::io::Result<()> {
+    for gone in [new_dir(dir), sled_dir(dir)] {
+        remove_dir(&gone)?;
+    }
+    for gone in [head_path(dir), head_path(dir).with_extension("new")] {
+        remove_file(&gone)?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove_file(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 pub(super) fn sled_dir(dir: &Path) -> PathBuf {

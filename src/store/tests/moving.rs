@@ -235,3 +235,40 @@ fn an_export_of_format_1_can_still_be_imported() {
     assert!(store.item(3).unwrap().unwrap().forgotten);
     assert_eq!(store.counted("mastodon", at(0)).unwrap().len(), 1);
 }
+
+/// What an import or a backup that was killed leaves behind: at each stage, no store and no place for a new one.
+#[test]
+fn promise_04_a_cut_off_import_or_backup_never_passes_for_a_store() {
+    let (dir, store) = open();
+    add(&store, "a");
+    let export = exported(&store);
+    let half = |name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("lock"), b"").unwrap();
+        fs::write(path.join("unfinished"), b"").unwrap();
+        path
+    };
+    let begun = half("begun");
+    fs::create_dir(begun.join("sled.new")).unwrap();
+    fs::write(begun.join("sled.new/conf"), b"segm").unwrap();
+    let named = half("named");
+    copy_files(&store.dir().join("sled"), &named.join("sled"));
+    for path in [&begun, &named] {
+        assert!(Store::exists(path));
+        let opened = Store::open(path);
+        assert!(matches!(&opened, Err(OpenError::Damaged(why)) if why.contains("cut off")), "{opened:?}");
+    }
+    // Once more, to the end.
+    assert_eq!(Store::import(&begun, export.as_slice()).unwrap().last_number(), 1);
+    store.backup(&named).unwrap();
+    assert_eq!(Store::open(&named).unwrap().verify().unwrap().entries, 1);
+    for path in [&begun, &named] {
+        assert!(matches!(Store::import(path, export.as_slice()), Err(ImportError::NotEmpty(_))));
+    }
+    // Killed before it had done anything but take the lock.
+    let locked = dir.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::write(locked.join("lock"), b"").unwrap();
+    assert_eq!(Store::import(&locked, export.as_slice()).unwrap().last_number(), 1);
+}
