@@ -33,7 +33,7 @@ fn used(bytes: &[u8]) -> usize {
 }
 
 pub fn damage(stage: &Stage) -> Row {
-    let mut world = World::new(&stage.runtime, &stage.shim, Plan::default());
+    let mut world = World::new(stage, Plan::default());
     let mut rng = StdRng::seed_from_u64(stage.seed ^ 0xda3a6e);
     world.meet();
     let service = world.serve();

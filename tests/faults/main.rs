@@ -46,6 +46,9 @@ struct Args {
     /// Worlds at the same time.
     #[arg(long)]
     jobs: Option<usize>,
+    /// The program to test: an installed one, say.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_oyez"))]
+    program: PathBuf,
     /// Only scenarios with one of these in their name.
     names: Vec<String>,
     // libtest's.
@@ -80,6 +83,7 @@ struct Args {
 pub(crate) struct Stage {
     pub(crate) runtime: Arc<tokio::runtime::Runtime>,
     pub(crate) shim: PathBuf,
+    pub(crate) program: PathBuf,
     pub(crate) long: bool,
     pub(crate) items: usize,
     pub(crate) kills: usize,
@@ -122,6 +126,7 @@ fn main() -> ExitCode {
     let stage = Stage {
         runtime: Arc::new(runtime),
         shim,
+        program: args.program,
         long: args.long,
         items: args.items.unwrap_or(if args.long { 1000 } else { 12 }),
         kills: args.kills.unwrap_or(if args.long { 1000 } else { 90 }),

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::Stage;
 use crate::program::{Printed, came_true, printed};
 use crate::shim::Control;
 use crate::wire::Line;
@@ -103,13 +104,15 @@ pub struct World {
     pub token: String,
     dir: TempDir,
     shim: PathBuf,
+    program: PathBuf,
     trace: Option<PathBuf>,
     /// The doubles live on it; dropped last.
     _runtime: Arc<Runtime>,
 }
 
 impl World {
-    pub fn new(runtime: &Arc<Runtime>, shim: &Path, plan: Plan) -> Self {
+    pub fn new(stage: &Stage, plan: Plan) -> Self {
+        let runtime = &stage.runtime;
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(Control::new(dir.path().join("control"), plan.start.parse().unwrap(), plan.speed));
         let (forum, mastodon, line) = runtime.block_on(async {
@@ -127,7 +130,8 @@ impl World {
             plan,
             token: "first".into(),
             dir,
-            shim: shim.to_owned(),
+            shim: stage.shim.clone(),
+            program: stage.program.clone(),
             trace: None,
             _runtime: Arc::clone(runtime),
         };
@@ -172,7 +176,7 @@ impl World {
 
     /// The program over the shim. `killable`: its changes are counted, recorded, and it obeys a kill.
     pub fn command(&self, args: &[&str], killable: bool) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oyez"));
+        let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.dir.path()).env_clear().env("HOME", self.dir.path());
         command.env("TOKEN", &self.token).env("LD_PRELOAD", &self.shim);
         command.env("FAULTS_CONTROL", self.clock.path()).env("FAULTS_DIR", self.state());
