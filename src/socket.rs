@@ -131,15 +131,20 @@ pub fn ask(
     };
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    (&stream).write_all(&line).context("the service hung up")?;
+    (&stream).write_all(&line).map_err(hung_up)?;
     for line in std::io::BufReader::new(&stream).lines() {
-        match serde_json::from_str(&line.context("the service hung up")?).context("the service answered nonsense")? {
+        match serde_json::from_str(&line.map_err(hung_up)?).context("the service answered nonsense")? {
             Line::Document(document) => sink(document)?,
             Line::End => return Ok(Some(Ok(()))),
             Line::Error(failure) => return Ok(Some(Err(failure))),
         }
     }
-    anyhow::bail!("the service hung up before it had answered: look with `oyez show` what became of it")
+    Err(hung_up(std::io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// In words only: a broken pipe as such would pass for a reader of our output who has seen enough, which is no failure.
+fn hung_up(error: std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("the service hung up before it had answered ({error}): look with `oyez show` what became of it")
 }
 
 /// The name of a user of this machine, or the number where it has none.
@@ -163,5 +168,25 @@ impl Drop for Cleanup {
     fn drop(&mut self) {
         // It may have been removed by hand; nothing depends on it.
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the pipe's error in it, `oyez veto` would end as if all were well.
+    #[test]
+    fn promise_02_a_service_that_dies_under_a_request_is_a_failure_and_no_broken_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("oyez.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let service = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        // Larger than what the system takes in for a service that does not read.
+        let request = Request::Show { item: "x".repeat(8 << 20) };
+        let error = ask(&path, &request, &mut |_| Ok(())).unwrap_err();
+        service.join().unwrap();
+        assert!(error.to_string().contains("hung up"), "{error:#}");
+        assert!(error.chain().all(|cause| cause.downcast_ref::<std::io::Error>().is_none()), "{error:?}");
     }
 }
