@@ -563,8 +563,17 @@ impl Poller {
         let contacts = first_contacts.iter().map(|contact| (contact.clone(), now)).collect();
         // That a place showed nothing belongs to the contact: without it, its past would be news after a crash.
         let mut sources = Vec::new();
-        if !first_contacts.is_empty() {
-            sources.push(SourceRecord { began_empty: record.began_empty.clone(), ..self.source_record(watched)? });
+        if !first_contacts.is_empty() || !fresh.is_empty() {
+            let began_empty = record.began_empty.clone();
+            // Nor may what is new hang on the list showing it once more: a crash while it is read, item by item, would leave
+            // some of it unrecorded, and the next list may end before it.
+            let pending: Vec<Pending> = fresh
+                .iter()
+                .map(|sighting| Pending { tried: tried.contains_key(&sighting.key), sighting: sighting.clone() })
+                .take(MOST_PENDING)
+                .collect();
+            let pending = serde_json::to_value(&pending).unwrap_or_default();
+            sources.push(SourceRecord { began_empty, pending, ..self.source_record(watched)? });
         }
         let recorded = self.store_change(Change {
             items: known,
@@ -583,6 +592,8 @@ impl Poller {
 
         // Oldest first, so that numbers grow with time; what was asked for in vain comes last, each in its turn, so that
         // one thing that can never be read keeps no other waiting.
+        // Sources show the newest first, also of those that give the same time.
+        fresh.reverse();
         fresh.sort_by_key(|sighting| match tried.get(&sighting.key) {
             Some(turn) => (*turn, None),
             None => (0, sighting.published),

@@ -15,6 +15,7 @@ enum Answer {
     Gone,
     Later,
     Panics,
+    Hangs,
 }
 
 /// A source that shows and answers what a test says.
@@ -42,6 +43,7 @@ impl Source for Fake {
             Some(Answer::There(found)) => Ok(Reread::Present(found)),
             Some(Answer::Gone) => Ok(Reread::Gone("deleted".into())),
             Some(Answer::Panics) => panic!("a parser's fault"),
+            Some(Answer::Hangs) => std::future::pending().await,
             Some(Answer::Later) | None => Err(SourceError::Later { reason: "busy".into(), after: None }),
         }
     }
@@ -202,4 +204,20 @@ async fn a_second_place_out_of_reach_holds_nothing_up_and_a_change_has_its_autho
     world.forum.answers("a", Answer::Later);
     let reach = world.poller.reread(number).await.unwrap();
     assert_eq!(reach, Reach { reached: false, leave_alone: Some(Duration::ZERO) });
+}
+
+/// The process dies while the first of two new things is read; by the next poll both may have left the list.
+#[tokio::test]
+async fn promise_04_what_a_list_showed_survives_a_crash_before_it_was_read() {
+    let world = world();
+    world.poller.tick(true).await.unwrap();
+    for key in ["b", "a"] {
+        world.forum.shows(key);
+        world.forum.answers(key, Answer::Hangs);
+    }
+    assert!(world.poller.tick(true).now_or_never().is_none(), "it is being read");
+    let pending: Vec<Pending> = serde_json::from_value(world.store.source("forum").unwrap().pending).unwrap();
+    assert_eq!(pending.iter().map(|p| p.sighting.key.as_str()).collect::<BTreeSet<_>>(), BTreeSet::from(["a", "b"]));
+    // With the same time, or none, what stands lower in the list is older.
+    assert_eq!(*world.forum.reads.lock().unwrap(), ["a"]);
 }
