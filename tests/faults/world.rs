@@ -357,6 +357,16 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // For whoever must find out why: the configuration, the store, the log.
+            self.dir.disable_cleanup(true);
+            eprintln!("faults: kept {}", self.dir.path().display());
+        }
+    }
+}
+
 /// Looks now and then, for so long at most.
 pub fn polled(longest: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
