@@ -345,16 +345,20 @@ impl Store {
         let mut head = Head::default();
         let unreadable = |seq, error: StoreError| Broken { seq, why: error.to_string() };
         let until = self.head();
+        let mut revs = std::collections::BTreeMap::new();
         for recorded in self.journal(JournalFilter::default()).take(usize::try_from(until.seq).unwrap_or(usize::MAX)) {
             let recorded = recorded.map_err(|error| unreadable(head.seq + 1, error))?;
             head.follow(&recorded)?;
+            let noted = open::note_entry(&self.read().db, &recorded.entry, &mut revs);
+            noted.map_err(|error| unreadable(head.seq, error))?;
         }
         if head != until {
             return Err(Broken { seq: head.seq + 1, why: "the journal's end is missing".to_owned() });
         }
         for number in 1..=self.last_number() {
             let disk = self.read();
-            open::check_item(&disk.db, number).map_err(|error| unreadable(head.seq, error))?;
+            let rev = revs.get(&number).copied().unwrap_or_default();
+            open::check_item(&disk.db, number, rev).map_err(|error| unreadable(head.seq, error))?;
             if !open::is_indexed(&disk.db, number).map_err(|error| unreadable(head.seq, error))? {
                 return Err(Broken { seq: head.seq, why: format!("item {number} is not in its indexes: restart") });
             }

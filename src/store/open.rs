@@ -1,4 +1,5 @@
 //! Opening, creating and rewriting the directory.
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -270,15 +271,15 @@ fn check_end(db: &sled::Db) -> Result<Head, OpenError> {
     let last = disk::last_number(db, kind::ENTRY)?;
     let before = last.saturating_sub(CHECKED_ENTRIES);
     let mut head = if before == 0 { Head::default() } else { end_at(db, before)? };
-    let mut items = std::collections::BTreeSet::new();
+    let mut items = BTreeMap::new();
     for seq in before + 1..=last {
         let recorded = recorded(db, seq)?;
         head.follow(&recorded).map_err(|broken| OpenError::Damaged(broken.to_string()))?;
-        items.extend(recorded.entry.item);
+        note_entry(db, &recorded.entry, &mut items)?;
     }
     let mut indexed = migrate::indexes_are_ours(db)?;
-    for number in items {
-        check_item(db, number)?;
+    for (number, rev) in items {
+        check_item(db, number, rev)?;
         indexed = indexed && is_indexed(db, number)?;
     }
     if !indexed {
@@ -307,10 +308,26 @@ fn check_against(db: &sled::Db, remembered: &Head, found: &Head) -> Result<(), O
     Ok(())
 }
 
-/// Is an item there, not behind the last entry about it, and found by its keys?
-pub(super) fn check_item(db: &sled::Db, number: Number) -> Result<(), StoreError> {
+/// Notes up to which revision an entry knows its item, and that the entry is found by it.
+pub(super) fn note_entry(db: &sled::Db, entry: &Entry, revs: &mut BTreeMap<Number, u64>) -> Result<(), StoreError> {
+    let Some(number) = entry.item else { return Ok(()) };
+    let rev = revs.entry(number).or_default();
+    *rev = (*rev).max(entry.rev.unwrap_or_default());
+    if disk::guarded(|| db.contains_key(disk::about(number, entry.seq)))? {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged(format!("journal entry {} is not found by its item {number}", entry.seq)))
+    }
+}
+
+/// Is an item there, not behind the last entry about it, and found by its keys? `rev`: what the journal itself says. The
+/// index of its entries may have lost as much as the item, where both stood in pages that sled took back.
+pub(super) fn check_item(db: &sled::Db, number: Number, rev: u64) -> Result<(), StoreError> {
     let damaged = |why: &str| Err(StoreError::Damaged(format!("item {number} {why}")));
     let Some(item) = disk::read::<Item>(db, &disk::numbered(kind::ITEM, number))? else { return damaged("is missing") };
+    if item.rev < rev {
+        return damaged("is older than the journal says");
+    }
     let last = disk::guarded(|| db.scan_prefix(disk::numbered(kind::ABOUT, number)).next_back().transpose())?;
     if let Some((key, _)) = last {
         let entry: Option<Entry> = disk::read(db, &disk::numbered(kind::ENTRY, disk::number_of(&key)?))?;

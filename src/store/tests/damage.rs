@@ -159,3 +159,28 @@ fn a_half_made_store_or_snapshot_is_no_damage() {
     fs::write(half.join("sled.new/conf"), b"segm").unwrap();
     assert_eq!(Store::open(&half).unwrap().last_number(), 0);
 }
+
+/// sled gives back an older version of a page whose newer one it cannot read. Items and the index of the entries about
+/// them may go back together, while the journal stays whole.
+#[test]
+fn promise_03_an_item_that_went_back_together_with_its_index_is_noticed() {
+    let (dir, store) = open();
+    let (before, other) = (add(&store, "a"), add(&store, "b"));
+    let account = store.account("mastodon").unwrap();
+    store.claim(&before, sending(before.clone(), 3), &account, at(3), vec![]).unwrap();
+    store.commit(change(other)).unwrap();
+    {
+        let disk = store.read();
+        let mut batch = sled::Batch::default();
+        disk::put(&disk.db, &mut batch, &disk::numbered(kind::ITEM, 1), &before).unwrap();
+        for seq in 2..=disk.head.seq {
+            batch.remove(disk::about(1, seq));
+        }
+        disk.db.apply_batch(batch).unwrap();
+    }
+    let broken = store.verify().unwrap_err();
+    assert!(broken.to_string().contains("item 1"), "{broken}");
+    drop(store);
+    let opened = Store::open(&dir.path().join("store"));
+    assert!(matches!(&opened, Err(OpenError::Damaged(_))), "{opened:?}");
+}
