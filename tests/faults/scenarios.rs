@@ -139,13 +139,22 @@ fn rerun(stage: &Stage) -> Row {
 
 fn edits(stage: &Stage) -> Row {
     let window = SignedDuration::from_mins(10);
-    let mut world = world(stage, Plan { window, speed: 100, ..Plan::default() });
+    let mut world = world(stage, Plan { window, speed: 50, ..Plan::default() });
     world.meet();
     let service = world.serve();
-    announce(&mut world, stage.items);
-    let (held, after): (Vec<u64>, Vec<u64>) = world.topics.iter().map(|topic| topic.id).partition(|id| id % 2 == 0);
-    for id in &held {
-        world.forum.edit(*id, |topic| topic.title.push_str(", corrected"));
+    // In small waves, so that each is edited long before its window is over.
+    let (mut held, mut after) = (Vec::new(), Vec::new());
+    for wave in (0..stage.items).step_by(40) {
+        let first = world.topics.len();
+        announce(&mut world, 40.min(stage.items - wave));
+        for id in world.topics[first..].iter().map(|topic| topic.id) {
+            if id % 2 == 0 {
+                world.forum.edit(id, |topic| topic.title.push_str(", corrected"));
+                held.push(id);
+            } else {
+                after.push(id);
+            }
+        }
     }
     assert!(polled(LONGEST, || world.all_out()), "{}", world.log());
     for id in &after {

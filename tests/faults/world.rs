@@ -289,8 +289,12 @@ impl World {
         let mut service = self.serve();
         let out = polled(longest, || service.ended().is_some() || self.all_out());
         assert!(service.ended().is_none(), "the service ended: {}", self.log());
-        // What is done stays in the queue as long as it has an alarm for people.
-        let done = polled(longest, || self.queue().iter().all(|item| item["state"] == "done"));
+        // What has an alarm for people stays in the queue, though nothing is left to be done about it.
+        let ended = |item: &Value| {
+            let mut deliveries = item["deliveries"].as_array().into_iter().flatten();
+            deliveries.all(|d| matches!(d["state"].as_str(), Some("sent" | "cancelled")))
+        };
+        let done = polled(longest, || self.queue().iter().all(ended));
         if !(out && done) {
             let (said, mut missing) = (self.said(), String::new());
             for topic in self.topics.iter().filter(|t| t.fate == Fate::Said && !said.contains_key(&t.id)).take(3) {
