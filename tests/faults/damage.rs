@@ -37,12 +37,15 @@ pub fn damage(stage: &Stage) -> Row {
     let mut rng = StdRng::seed_from_u64(stage.seed ^ 0xda3a6e);
     world.meet();
     let service = world.serve();
-    world.announce(stage.items.min(150));
     let known = |world: &World| world.oyez(&["queue", "--all", "--json"]).ok().stdout.lines().count();
-    assert!(polled(LONGEST, || known(&world) >= world.topics.len()));
-    for index in 0..(stage.items / 4).min(8) {
+    let heard = |world: &World| assert!(polled(LONGEST, || known(world) >= world.topics.len()));
+    world.announce((stage.items / 4).min(8));
+    heard(&world);
+    for index in 0..world.topics.len() {
         world.veto(index);
     }
+    world.announce(stage.items.min(150) - world.topics.len());
+    heard(&world);
     assert!(polled(LONGEST, || world.all_out() && world.queue().is_empty()), "{}", world.log());
     // Half of the trials find a store that was closed, half one whose process was killed.
     service.terminate();
