@@ -19,6 +19,7 @@ use super::{
     Rate, Secret, Service, SourceConfig, SourceSpec,
 };
 use crate::item::VerdictKind;
+use crate::policy::Policy;
 
 /// The environment variables a configuration may name. Passed in, so that tests need not change the process's own.
 #[derive(Debug, Clone, Default)]
@@ -826,6 +827,12 @@ impl<'a> Parser<'a> {
         };
         let rule = PolicyRule { when, then, because: table.string("because") };
         table.finish();
+        // Where it is missing, that was said.
+        if let Some(written) = table.raw("when").filter(|_| !rule.when.is_empty()) {
+            for flaw in Policy::compile(std::slice::from_ref(&rule)).err().into_iter().flatten() {
+                self.error(format!("{}.when", table.shown), written.span().start, flaw.message, flaw.hint);
+            }
+        }
         rule
     }
 }
@@ -963,7 +970,7 @@ platform = "file"
 path = "-"
 server = "https://x.example"
 [[policy]]
-when = "true"
+when = "tagz == 1"
 then = "shout"
 "#;
         insta::assert_snapshot!(errors(text));

@@ -257,7 +257,13 @@ fn greeting(text: &str) -> Option<usize> {
             .strip_prefix(**word)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| !c.is_alphanumeric()))
     })?;
-    let end = text[word.len()..].find([',', '!', '.', ':', '\n', '—', '–']).map_or(text.len(), |at| word.len() + at);
+    // "Hello see https://example.org": what stands inside an address ends no greeting.
+    let ends = |at: usize| {
+        text[at..].starts_with(['\n', '—', '–'])
+            || !text[at + 1..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '-' | '_'))
+    };
+    let marks = text.match_indices([',', '!', '.', ':', '\n', '—', '–']).map(|(at, _)| at);
+    let end = marks.filter(|at| *at >= word.len()).find(|at| ends(*at)).unwrap_or(text.len());
     let after = text[end..].chars().next().map_or(end, |c| end + c.len_utf8());
     (text[..end].split_whitespace().count() <= 6).then_some(after)
 }
@@ -468,6 +474,8 @@ mod tests {
     fn greetings_titles_headings_and_lists_are_passed_over() {
         check("Hi all,\n\nWe made it.", &["We made it."]);
         check("Hello everyone! 👋 We made it.", &["We made it."]);
+        check("Hello see (https://example.org/a_(b)) and be glad. It is out.", &["It is out."]);
+        check("Hi example.org users, we made it.", &["We made it."]);
         check("Hey everyone, we are Ida and Rok. Enjoy.", &["Enjoy."]);
         check("Hi, we're Ida Ex and Rok, the managers. It is out.", &["It is out."]);
         check("I am idawrites, one of the managers. It is out.", &["It is out."]);
