@@ -24,7 +24,7 @@ use url::Url;
 pub(crate) use self::entry::looks_like_html;
 use self::outline::{Extra, Keep, Outline};
 use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
-use crate::http::{Get, Http, Validators};
+use crate::http::{Get, Http, HttpError, Validators};
 use crate::item::Found;
 use crate::schedule::Moves;
 
@@ -406,6 +406,19 @@ impl Feed {
     }
 }
 
+/// Does the place that a permanent redirect led to still answer for the feed? Trouble that may pass says nothing; no
+/// server at all, a refusal, and a page for people (a domain that was sold) do.
+fn still_holds(asked: &Result<crate::http::Answer, HttpError>) -> bool {
+    match asked {
+        Ok(answer) if answer.status == 200 => {
+            !ask::is_html(&answer.body, answer.content_type.as_deref()) || sounds_like_a_feed(&answer.body)
+        }
+        Ok(answer) => !matches!(answer.status, 401 | 403 | 404 | 410 | 451),
+        Err(HttpError::NotSent(_)) => false,
+        Err(HttpError::NoAnswer(_) | HttpError::Bound(_)) => true,
+    }
+}
+
 /// A feed that is sent as `text/html` is still a feed.
 fn sounds_like_a_feed(body: &[u8]) -> bool {
     let head = String::from_utf8_lossy(&body[..body.len().min(2048)]).into_owned();
@@ -468,8 +481,19 @@ impl Source for Feed {
         let url = old.learnt.as_ref().unwrap_or(&self.url);
         let validators = if old.waiting { Validators::default() } else { old.validators.clone() };
         let get = Get { validators, max_bytes: MAX_BYTES, ..Get::default() };
-        let mut answer = context.http.get(url, get, context.now).await.map_err(ask::no_answer)?;
+        let asked = context.http.get(url, get, context.now).await;
         let mut memory = old.clone();
+        if old.learnt.is_some() && !still_holds(&asked) {
+            // The new place does not hold, or never was the feed's: the configured one is asked again.
+            memory.learnt = None;
+            tracing::warn!(feed = %self.url, "the feed's new address does not hold: the configured one is asked again");
+        }
+        let answer = if old.learnt.is_some() && memory.learnt.is_none() {
+            let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
+            context.http.get(&self.url, get, context.now).await.map_err(ask::no_answer)?
+        } else {
+            asked.map_err(ask::no_answer)?
+        };
         if old.learnt.is_none() {
             if matches!(answer.status, 200..=299 | 304) {
                 memory.learnt = memory.moves.saw(context.now, &self.url, answer.moved_to.as_ref());
@@ -477,11 +501,6 @@ impl Source for Feed {
             if let Some(to) = &memory.learnt {
                 tracing::warn!(feed = %self.url, %to, "the feed has moved for good: its new address is asked from now on");
             }
-        } else if matches!(answer.status, 404 | 410) {
-            // The new place does not hold: the configured one is asked again.
-            memory.learnt = None;
-            let get = Get { max_bytes: MAX_BYTES, ..Get::default() };
-            answer = context.http.get(&self.url, get, context.now).await.map_err(ask::no_answer)?;
         }
         let hash = ask::digest(&answer.body);
         let same = answer.status == 200 && !old.waiting && !old.hash.is_empty() && hash == old.hash;

@@ -394,6 +394,46 @@ async fn promise_05_a_renamed_feed_keeps_its_memory_and_its_items() {
     }
 }
 
+/// A redirect that was believed must not be able to silence a feed for ever.
+#[tokio::test]
+async fn promise_04_a_feed_whose_new_address_is_no_feed_any_more_is_heard_at_its_configured_one() {
+    let mut world = World::new().await;
+    let site = Site::start(world.clock.clone()).await;
+    let page = |titles: &[&str]| {
+        Page::xml(feed(&titles.iter().map(|t| entry("https://blog.example", t, t, AFTER)).collect::<Vec<_>>()))
+    };
+    site.put("/old", Page { status: 301, ..Page::default() }.with("location", "/new"));
+    site.put("/new", page(&["A"]));
+    add(&mut world, &source("blog", "feed", &site.at("/old"), "every = \"12h\""));
+    for _ in 0..6 {
+        world.poll().await;
+        world.advance(DAY / 2);
+    }
+    let last = |site: &Site| site.asked().last().unwrap().path.clone();
+    let before = site.asked().len();
+    world.poll().await;
+    assert_eq!((site.asked().len() - before, last(&site)), (1, "/new".into()), "the redirect is believed");
+
+    for (broken, title) in [
+        (Page { status: 200, headers: vec![], body: b"<!doctype html><p>This domain is for sale".to_vec() }, "B"),
+        (Page { status: 403, ..Page::default() }, "C"),
+    ] {
+        // Believed once more, where it was given up.
+        site.put("/old", Page { status: 301, ..Page::default() }.with("location", "/new"));
+        site.put("/new", page(&["A", "B"]));
+        for _ in 0..6 {
+            world.advance(DAY / 2);
+            world.poll().await;
+        }
+        site.put("/new", broken);
+        site.put("/old", page(&["A", "B", "C"][..if title == "B" { 2 } else { 3 }]));
+        world.advance(DAY / 2);
+        let tally = world.poll().await;
+        assert_eq!((tally.failed, last(&site)), (Vec::<String>::new(), "/old".to_owned()));
+        assert!(titled(&world, title).is_some(), "{title}");
+    }
+}
+
 #[tokio::test]
 async fn promise_05_subcategories_that_are_switched_on_later_are_quiet_and_new_ones_are_news() {
     let mut world = World::new().await;
