@@ -233,13 +233,13 @@ fn memory(world: &World, feeds: usize, goal: &str) {
     let started = Instant::now();
     loop {
         std::thread::sleep(Duration::from_millis(500));
-        let now = resident(service.id());
+        let now = resident(service.child.id());
         if (now - last).abs() < 0.05 || started.elapsed() > Duration::from_secs(20) {
             break;
         }
         last = now;
     }
-    let rss = resident(service.id());
+    let rss = resident(service.child.id());
     row(&format!("resident memory of the service at rest, {feeds} feeds"), &format!("{rss:.1} MiB"), goal);
 }
 

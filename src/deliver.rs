@@ -462,7 +462,7 @@ impl Deliverer {
         // Before the plan: a claim that somebody else makes in between must be noticed.
         let record = self.store.account(account)?;
         // The plan is made anew: the reading may have moved the item, a veto or a post of this beat may have changed who is due.
-        let plan = plan::make(&self.store, &self.config, now)?;
+        let plan = plan::for_delivery(&item, account, &self.store, &self.config, now)?;
         let step = self.step(&item, account, plan.slot(number, account), now)?;
         let key = match step {
             Step::RereadThenSend => item.deliveries[account].key.clone().unwrap_or_else(new_key),

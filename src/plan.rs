@@ -45,6 +45,26 @@ pub fn make(store: &Store, config: &Config, now: Timestamp) -> Result<Plan, Stor
     of(&items, store, config, now, &|_| None)
 }
 
+/// As far as one delivery needs it, which asks right before it leaves. Where nothing paces it, no other item has a say in its
+/// slot, and it is planned alone: a thousand posts that leave in a row do not plan the whole queue a thousand times.
+pub fn for_delivery(
+    item: &Item,
+    account: &str,
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Plan, StoreError> {
+    let is_free =
+        config.account(account).is_some_and(|account| hold::pacing(&config.hold, &item.kind, account).is_free());
+    if !is_free {
+        return make(store, config, now);
+    }
+    let waiting = waiting(std::slice::from_ref(item), store, config, &|_| None)?;
+    let forecast =
+        hold::forecast(now, &config.hold, &config.accounts, &waiting, &BTreeMap::new(), &config.service.time_zone);
+    Ok(Plan { forecast, now })
+}
+
 /// Works it out for items already at hand: those the store calls active. `put_off`: until when an item is not tried
 /// (its origin is out of reach), so that it lets the next one pass.
 pub fn of(
@@ -54,6 +74,30 @@ pub fn of(
     now: Timestamp,
     put_off: &dyn Fn(Number) -> Option<Timestamp>,
 ) -> Result<Plan, StoreError> {
+    let waiting = waiting(items, store, config, put_off)?;
+    if waiting.is_empty() {
+        return Ok(Plan { now, ..Plan::default() });
+    }
+    let since = now - look_back(config);
+    let mut history: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    for account in config.accounts.iter().filter(|account| account.enabled) {
+        let counted = store.counted(&account.name, since)?;
+        history.insert(
+            account.name.clone(),
+            counted.into_iter().map(|c| Counted { at: c.at, kind: c.kind, author: c.author }).collect(),
+        );
+    }
+    let forecast = hold::forecast(now, &config.hold, &config.accounts, &waiting, &history, &config.service.time_zone);
+    Ok(Plan { forecast, now })
+}
+
+/// What waits for a slot.
+fn waiting<'a>(
+    items: &'a [Item],
+    store: &Store,
+    config: &Config,
+    put_off: &dyn Fn(Number) -> Option<Timestamp>,
+) -> Result<Vec<Waiting<'a>>, StoreError> {
     let mut waiting = Vec::new();
     for item in items {
         if !matches!(item.phase, Phase::Settling | Phase::Held) {
@@ -93,20 +137,7 @@ pub fn of(
         }
     }
     waiting.retain(|waiting| !locked.contains(waiting.account));
-    if waiting.is_empty() {
-        return Ok(Plan { now, ..Plan::default() });
-    }
-    let since = now - look_back(config);
-    let mut history: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
-    for account in config.accounts.iter().filter(|account| account.enabled) {
-        let counted = store.counted(&account.name, since)?;
-        history.insert(
-            account.name.clone(),
-            counted.into_iter().map(|c| Counted { at: c.at, kind: c.kind, author: c.author }).collect(),
-        );
-    }
-    let forecast = hold::forecast(now, &config.hold, &config.accounts, &waiting, &history, &config.service.time_zone);
-    Ok(Plan { forecast, now })
+    Ok(waiting)
 }
 
 /// How far back a post can still push another away.

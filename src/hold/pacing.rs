@@ -103,6 +103,11 @@ pub fn pacing<'a>(hold: &'a Hold, kind: &str, account: &'a AccountConfig) -> Pac
 }
 
 impl Pacing<'_> {
+    /// Does no post keep another of this kind waiting? Then neither what went before nor what else waits moves its slot.
+    pub fn is_free(&self) -> bool {
+        self.all.is_none() && self.kind.is_none()
+    }
+
     /// The first moment not before `ready` at which a post of the kind may leave: outside quiet hours, and with every
     /// limit kept (`lifecycle.md` 3.5). `None`: never, since it is quiet all the time or the limit is no post at all.
     ///
@@ -123,6 +128,10 @@ impl Pacing<'_> {
 }
 
 impl Limit {
+    fn is_none(&self) -> bool {
+        self.spacing.is_zero() && self.at_most.is_none()
+    }
+
     /// From when on one more post keeps this limit, after the posts at `taken`, oldest first. `None`: never.
     ///
     /// Since a post always follows all that went before, each limit is one bound: `spacing` after the last post, and for

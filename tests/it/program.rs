@@ -135,15 +135,10 @@ fn said(output: std::process::Output) -> Printed {
 
 /// A running `oyez run`; killed with the test.
 pub struct Service {
-    child: Child,
+    pub child: Child,
 }
 
 impl Service {
-    /// Of the process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
