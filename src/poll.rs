@@ -334,7 +334,7 @@ impl Poller {
                 }
                 if let Some(found) = sighting.full.clone() {
                     // Should it not be recorded: the next poll sees it as well.
-                    self.admit(watched, &sighting, found, self.clock.now())?;
+                    self.admit(watched, &sighting, found, &record.began_empty, self.clock.now())?;
                 }
             }
             Ok(_) => {}
@@ -486,9 +486,11 @@ impl Poller {
             }
         }
 
-        record.began_empty.retain(|contact| !spoken.contains(contact));
         let silent = first_contacts.iter().filter(|contact| !spoken.contains(*contact) && !whole.contains(contact));
         record.began_empty.extend(silent.cloned());
+        // Until all that it shows now is recorded, a place that began empty counts as such.
+        let began_empty = record.began_empty.clone();
+        record.began_empty.retain(|contact| !spoken.contains(contact));
 
         // First contact is one transaction with the contacts themselves: a crash between the two would announce the past.
         let mut known: Vec<Item> = Vec::new();
@@ -499,7 +501,7 @@ impl Poller {
             if self.same_thing(found)?.is_some() {
                 // Another sight of something that is known here: a place more, no decision undone, nothing due.
                 let found = found.clone();
-                self.admit(watched, sighting, found, now)?;
+                self.admit(watched, sighting, found, &began_empty, now)?;
                 continue;
             }
             // A second name that two entries of one answer claim tells nothing about either.
@@ -564,7 +566,6 @@ impl Poller {
         // That a place showed nothing belongs to the contact: without it, its past would be news after a crash.
         let mut sources = Vec::new();
         if !first_contacts.is_empty() || !fresh.is_empty() {
-            let began_empty = record.began_empty.clone();
             // Nor may what is new hang on the list showing it once more: a crash while it is read, item by item, would leave
             // some of it unrecorded, and the next list may end before it.
             let pending: Vec<Pending> = fresh
@@ -573,7 +574,7 @@ impl Poller {
                 .take(MOST_PENDING)
                 .collect();
             let pending = serde_json::to_value(&pending).unwrap_or_default();
-            sources.push(SourceRecord { began_empty, pending, ..self.source_record(watched)? });
+            sources.push(SourceRecord { began_empty: began_empty.clone(), pending, ..self.source_record(watched)? });
         }
         let recorded = self.store_change(Change {
             items: known,
@@ -617,7 +618,7 @@ impl Poller {
                         tracing::info!(source = %name, key = %sighting.key, "seen, but not public: {why}");
                         continue;
                     }
-                    match self.admit(watched, &sighting, *found, self.clock.now()) {
+                    match self.admit(watched, &sighting, *found, &began_empty, self.clock.now()) {
                         Ok(Some(one)) => {
                             fingerprints.push((print_key(name, &sighting), sighting.fingerprint.clone()));
                             tally.add(one);
@@ -648,7 +649,7 @@ impl Poller {
             if asks && (leave_alone.is_some() || tokio::time::Instant::now() >= deadline) {
                 continue;
             }
-            match self.noticed(number, watched, &sighting).await? {
+            match self.noticed(number, watched, &sighting, &began_empty).await? {
                 // Noted only when it was read: a change must not be overlooked because the forum was busy.
                 Ok(()) => fingerprints.push((print_key(name, &sighting), sighting.fingerprint.clone())),
                 Err(error) => {
@@ -700,12 +701,14 @@ impl Poller {
     }
 
     /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
-    /// `None`: it could not be recorded and has to be seen again.
+    /// `None`: it could not be recorded and has to be seen again. `began_empty`: contacts of its source that showed nothing
+    /// when they were made.
     fn admit(
         &self,
         watched: &Watched,
         sighting: &Sighting,
         found: Found,
+        began_empty: &[String],
         now: Timestamp,
     ) -> Result<Option<Tally>, StoreError> {
         let mut tally = Tally { seen: 1, ..Tally::default() };
@@ -749,7 +752,7 @@ impl Poller {
                         verdict: verdict.clone(),
                         accounts,
                         known: false,
-                        ask: self.may_be_past(watched, sighting)?,
+                        ask: self.may_be_past(sighting, began_empty)?,
                     };
                     let item = life::first_sighting(sight, &rules);
                     match verdict.verdict {
@@ -835,6 +838,7 @@ impl Poller {
         number: Number,
         watched: &Watched,
         sighting: &Sighting,
+        began_empty: &[String],
     ) -> Result<Result<(), SourceError>, StoreError> {
         let name = &watched.config.name;
         let Some(item) = self.store.item(number)? else { return Ok(Ok(())) };
@@ -844,7 +848,7 @@ impl Poller {
             let former =
                 elsewhere.is_some_and(|o| o.contact == sighting.contact && !self.watched.contains_key(&o.source));
             if let Some(found) = found.filter(|_| !former && !item.forgotten) {
-                self.admit(watched, sighting, found, self.clock.now())?;
+                self.admit(watched, sighting, found, began_empty, self.clock.now())?;
             }
             return Ok(Ok(()));
         };
@@ -905,9 +909,9 @@ impl Poller {
 
     /// Why a new thing asks although the policy does not: its place showed nothing at first contact, which may only have
     /// been out of order, and it is older than that contact. So it may be the place's past, and a person should say.
-    fn may_be_past(&self, watched: &Watched, sighting: &Sighting) -> Result<Option<String>, StoreError> {
+    fn may_be_past(&self, sighting: &Sighting, began_empty: &[String]) -> Result<Option<String>, StoreError> {
         let Some(published) = sighting.published else { return Ok(None) };
-        if !self.source_record(watched)?.began_empty.contains(&sighting.contact) {
+        if !began_empty.contains(&sighting.contact) {
             return Ok(None);
         }
         let contacted = self.store.contacted(&sighting.contact)?;

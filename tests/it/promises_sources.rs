@@ -394,6 +394,33 @@ async fn promise_05_a_renamed_feed_keeps_its_memory_and_its_items() {
     }
 }
 
+#[tokio::test]
+async fn promise_05_the_past_of_a_source_that_showed_nothing_at_first_asks_and_its_news_does_not() {
+    let mut world = World::new().await;
+    let site = Site::start(world.clock.clone()).await;
+    site.put("/blog", Page::xml(feed(&[])));
+    add(&mut world, &source("blog", "feed", &site.at("/blog"), "every = \"1h\""));
+    world.meet().await;
+    world.advance(2 * HOUR);
+    site.put(
+        "/blog",
+        Page::xml(feed(&[
+            entry("https://blog.example", "new", "New", AFTER),
+            entry("https://blog.example", "old", "Old", "2026-10-30T09:00:00Z"),
+            entry("https://blog.example", "older", "Older", "2026-10-29T09:00:00Z"),
+        ])),
+    );
+    world.poll().await;
+    let asks = |title: &str| world.item(titled(&world, title).unwrap()).ask;
+    assert_eq!(asks("New"), None);
+    for title in ["Old", "Older"] {
+        assert!(asks(title).is_some_and(|why| why.contains("older than first contact")), "{title}");
+    }
+    world.pass(3 * DAY).await;
+    let texts = world.texts();
+    assert!(texts.len() == 1 && texts[0].starts_with("New"), "{texts:?}");
+}
+
 /// A redirect that was believed must not be able to silence a feed for ever.
 #[tokio::test]
 async fn promise_04_a_feed_whose_new_address_is_no_feed_any_more_is_heard_at_its_configured_one() {
