@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response};
+use rustls_platform_verifier::ConfigVerifierExt;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -175,8 +176,16 @@ impl Http {
         let resolver = |reach| Resolver::new(guard.clone(), reach, Arc::clone(&lookup));
         // Shorter than the whole, so that a host out of reach is known not to have been spoken to.
         let connect = CONNECT.min(network.timeout / 2);
+        // The system's certificates are read once: they are most of the start, and of what each client would hold.
+        let trust = rustls::ClientConfig::with_platform_verifier().context("cannot use the system's certificates")?;
+        let tls = |protocols: &[&[u8]]| {
+            let mut tls = trust.clone();
+            tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            tls
+        };
         let base = || {
             Client::builder()
+                .tls_backend_preconfigured(tls(&[b"h2", b"http/1.1"]))
                 .user_agent(agent.clone())
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
@@ -191,6 +200,7 @@ impl Http {
                 // A connection is never used again: its address was judged for another request.
                 .pool_max_idle_per_host(0)
                 .http1_only()
+                .tls_backend_preconfigured(tls(&[b"http/1.1"]))
                 .no_gzip()
                 .no_brotli()
         };
