@@ -77,6 +77,8 @@ pub enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Is the running service well? Asks its /health over HTTP; exit 1 when it is not, or does not answer.
+    Health,
     /// What would be posted for a topic, a video or a saved document: per account, with lengths and the policy's verdict.
     ///
     /// FILE may be a Discourse topic or category list (JSON), a feed, a media.ccc.de event or conference, a PeerTube list.

@@ -1,6 +1,7 @@
 //! The command line: reads the words, asks the library, prints. The only place that writes to stdout.
 pub mod args;
 mod demo;
+mod health;
 mod online;
 mod preview;
 mod view;
@@ -171,6 +172,7 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             serve(parsed.config, *once, *all, out)
         }
         Command::Check { online } => check_all(cli, *online, out),
+        Command::Health => runtime()?.block_on(health::ask(&load_without_secrets(cli)?.config, out)),
         Command::Preview { url, file, account } => {
             let parsed = load_or_plain(cli)?;
             preview::run(parsed, url.as_ref(), file.as_deref(), account.as_deref(), out)

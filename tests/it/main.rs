@@ -2,6 +2,7 @@
 mod command_line;
 mod corpus;
 mod docs;
+mod health;
 mod kill;
 mod program;
 mod promises_delivery;
