@@ -20,6 +20,7 @@ use crate::platform::file::File;
 use crate::platform::mastodon::Mastodon;
 use crate::policy::Policy;
 use crate::poll::{self, Hint, Poller, Watched};
+use crate::progress::{Half, Progress, Supervisor};
 use crate::render::Templates;
 use crate::socket;
 use crate::source::discourse::Discourse;
@@ -28,6 +29,7 @@ use crate::source::media_ccc::MediaCcc;
 use crate::source::peertube::PeerTube;
 use crate::source::{Source, SourceError};
 use crate::store::{Change, Note, Store};
+use crate::web::health::Health;
 use crate::web::hint::{HintReceiver, Report};
 use crate::web::{self, Hooks};
 
@@ -143,6 +145,8 @@ pub struct App {
     wake: Arc<Notify>,
     /// Rings when a source became due early.
     hurry: Notify,
+    /// The beats of the two halves.
+    progress: Arc<Progress>,
 }
 
 impl App {
@@ -215,7 +219,7 @@ impl App {
             templates,
             Some(Arc::clone(&wake)),
         ));
-        Ok(App { config, store, clock, poller, deliverer, desk, wake, hurry: Notify::new() })
+        Ok(App { config, store, clock, poller, deliverer, desk, wake, hurry: Notify::new(), progress: Arc::default() })
     }
 
     /// The team's acts on this service.
@@ -270,17 +274,18 @@ impl App {
 
     /// Serves until `stop` resolves: polls, delivers, listens for webhooks and on the socket. A half that ends by itself
     /// takes the process with it, so that the supervisor restarts it.
-    pub async fn run(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run(&self, supervisor: &Supervisor, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::bind(self.config.service.listen)
             .await
             .with_context(|| format!("cannot listen on `{}`", self.config.service.listen))?;
-        self.run_on(listener, stop).await
+        self.run_on(listener, supervisor, stop).await
     }
 
     /// As [`App::run`], on a listener that is already bound.
     pub async fn run_on(
         &self,
         listener: tokio::net::TcpListener,
+        supervisor: &Supervisor,
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let unix = socket::bind(&self.config.service.socket)?;
@@ -311,7 +316,12 @@ impl App {
             SourceSpec::Feed { .. } | SourceSpec::MediaCcc { .. } | SourceSpec::PeerTube { .. } => None,
         });
         let hooks = Hooks::new(hooked.collect(), hints, report);
-        let web = web::serve(listener, web::router(hooks), until_stopped());
+        let health = Health {
+            store: self.store.clone(),
+            config: Arc::clone(&self.config),
+            progress: Arc::clone(&self.progress),
+        };
+        let web = web::serve(listener, web::router(hooks, health), until_stopped());
         let socket = socket::serve(unix, Arc::clone(&self.desk), until_stopped());
         let polling = self.poll_loop(until_stopped());
         let hearing = self.hint_loop(hinted, reports, until_stopped());
@@ -331,9 +341,13 @@ impl App {
         };
         tokio::pin!(work);
         tokio::pin!(stop);
+        // Both front doors are open: the listener and the socket are bound.
+        supervisor.tell("READY=1\nSTATUS=listening");
         let ended = tokio::select! {
             ended = &mut work => ended,
+            never = supervisor.keep_fed(&self.progress) => match never {},
             () = &mut stop => {
+                supervisor.tell("STOPPING=1");
                 tracing::info!("stopping: what is under way is finished first");
                 stopping.send_replace(true);
                 match tokio::time::timeout(STOP_PATIENCE, &mut work).await {
@@ -363,7 +377,7 @@ impl App {
                 self.wake.notify_one();
             }
         };
-        Ok(self.poller.watch(&self.hurry, stop, heard).await?)
+        Ok(self.poller.watch(&self.hurry, stop, heard, || self.progress.beat(Half::Poll)).await?)
     }
 
     async fn hint_loop(
@@ -416,7 +430,7 @@ impl App {
 
     async fn deliver_loop(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         self.deliverer.learn_limits().await?;
-        Ok(self.deliverer.serve(&self.wake, stop).await?)
+        Ok(self.deliverer.serve(&self.wake, stop, || self.progress.beat(Half::Deliver)).await?)
     }
 }
 

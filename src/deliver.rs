@@ -181,7 +181,13 @@ impl Deliverer {
 
     /// Delivers for as long as the service runs. An account that hangs holds up itself alone, and origins that are out of
     /// reach hold up nobody. When `stop` resolves, requests under way are finished and no other is begun.
-    pub async fn serve(&self, wake: &tokio::sync::Notify, stop: impl Future<Output = ()>) -> Result<(), StoreError> {
+    /// `beat` is told of each round, of which there is one a minute at least.
+    pub async fn serve(
+        &self,
+        wake: &tokio::sync::Notify,
+        stop: impl Future<Output = ()>,
+        beat: impl Fn(),
+    ) -> Result<(), StoreError> {
         let mut stop = std::pin::pin!(stop);
         let mut running = FuturesUnordered::new();
         // The accounts whose lanes are running, and when one in which nothing happened is worth another look.
@@ -190,6 +196,7 @@ impl Deliverer {
         // When the origins are looked at again; `None`: that is going on.
         let mut upkeep: Option<Timestamp> = Some(Timestamp::MIN);
         loop {
+            beat();
             let now = self.clock.now();
             let mut tally = Tally::default();
             if self.beat(&mut tally)? {

@@ -32,6 +32,7 @@ pub mod platform;
 pub mod policy;
 pub mod poll;
 pub mod pretend;
+pub mod progress;
 pub mod render;
 pub mod schedule;
 pub mod socket;

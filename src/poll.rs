@@ -248,17 +248,19 @@ impl Poller {
     }
 
     /// Polls for as long as the service runs. A source that is slow keeps its own place and its host, and nobody else
-    /// waiting. `heard` is told of each answer. What is under way when `stop` resolves is dropped, as in a crash: it is
+    /// waiting. `heard` is told of each answer, `beat` of each round, of which there is one a minute at least. What is under way when `stop` resolves is dropped, as in a crash: it is
     /// asked again.
     pub async fn watch(
         &self,
         hurry: &tokio::sync::Notify,
         stop: impl Future<Output = ()>,
         mut heard: impl FnMut(&Tally),
+        beat: impl Fn(),
     ) -> Result<(), StoreError> {
         let mut stop = std::pin::pin!(stop);
         let mut running = FuturesUnordered::new();
         loop {
+            beat();
             let now = self.clock.now();
             while running.len() < AT_ONCE {
                 let Some(name) = self.agenda().take(now) else { break };

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout};
 
+pub mod health;
 pub mod hint;
 mod server;
 
@@ -99,8 +100,12 @@ fn is_signed(secret: &SecretString, body: &[u8], header: &HeaderValue) -> bool {
     header.to_str().is_ok_and(|header| discourse::verify_signature(secret, body, header))
 }
 
-/// The routes: `POST /hooks/{source}`, and a line of plain text at `/`.
-pub fn router(state: Hooks) -> Router {
+/// The routes: `POST /hooks/{source}`, `GET /health`, and a line of plain text at `/`.
+pub fn router(hooks: Hooks, health: health::Health) -> Router {
+    routes(hooks).merge(health::router(health)).layer(axum::middleware::map_response(careful))
+}
+
+fn routes(state: Hooks) -> Router {
     Router::new()
         .route("/", get(async || concat!("Oyez ", env!("CARGO_PKG_VERSION"), " is listening.\n")))
         // The bare path and deeper ones are unknown sources as well, and must not be answered with 404.
@@ -108,7 +113,6 @@ pub fn router(state: Hooks) -> Router {
         .route("/hooks/", post(nameless))
         .route("/hooks/{*source}", post(named))
         .with_state(state)
-        .layer(axum::middleware::map_response(careful))
 }
 
 async fn nameless(State(hooks): State<Hooks>, headers: HeaderMap, body: Body) -> Response {

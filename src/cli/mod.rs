@@ -21,6 +21,7 @@ use crate::app::{self, App};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, Parsed};
+use crate::progress::Supervisor;
 use crate::socket;
 use crate::store::{OpenError, Store};
 use args::{Cli, Command, CountPlatform};
@@ -313,7 +314,8 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
         }
         return Ok(());
     }
-    runtime.block_on(app.run(app::until_told_to_stop()?))
+    let supervisor = Supervisor::of(&Env::of_process()).context("`$NOTIFY_SOCKET` cannot be used")?;
+    runtime.block_on(app.run(&supervisor, app::until_told_to_stop()?))
 }
 
 /// `serving`: by the service itself, which does not come by the socket.

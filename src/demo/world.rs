@@ -23,6 +23,7 @@ use crate::life::Patience;
 use crate::pretend::forum::Forum;
 use crate::pretend::mastodon::{Flavour, Mastodon, TOKEN};
 use crate::pretend::video::{Channel, Conferences};
+use crate::progress::Supervisor;
 use crate::socket;
 use crate::source::discourse::topic_key;
 use crate::store::Store;
@@ -94,7 +95,7 @@ impl World {
         let hooks = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            app.run_on(listener, async {
+            app.run_on(listener, &Supervisor::default(), async {
                 // A sender that is gone is a stop as well.
                 let _ = stopped.await;
             })

@@ -23,7 +23,7 @@ impl Bench {
         let (report, reports) = mpsc::channel(8);
         let sources =
             vec![("news".into(), Some(SECRET.into())), ("bare".into(), None), ("empty".into(), Some("".into()))];
-        let router = router(Hooks::new(sources, sender, report));
+        let router = routes(Hooks::new(sources, sender, report)).layer(axum::middleware::map_response(careful));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
         Bench { address, hints, reports, _stop: stop }

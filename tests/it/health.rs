@@ -65,3 +65,48 @@ fn nobody_there_is_a_failure_with_a_hint() {
     assert_eq!((printed.code, printed.stdout.as_str()), (Some(1), ""));
     assert!(printed.stderr.contains("does not answer") && printed.stderr.contains("hint: "), "{printed:?}");
 }
+
+/// What a datagram says, within ten seconds.
+fn hear(socket: &std::os::unix::net::UnixDatagram) -> String {
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer).expect("the supervisor is told");
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_tells_its_supervisor_and_says_by_http_how_it_is() {
+    let clock = std::sync::Arc::new(oyez::clock::SystemClock::new());
+    let forum = oyez::pretend::forum::Forum::start(clock.clone()).await.unwrap();
+    let server =
+        oyez::pretend::mastodon::Mastodon::start(oyez::pretend::mastodon::Flavour::Mastodon, clock).await.unwrap();
+    // A port that was free a moment ago: the service must have one that it can be asked at.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let toml = crate::program::toml(forum.base(), &server.url(), "window = \"1h\"");
+    let program = Program::new(&toml.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
+    program.oyez(&["run", "--once"]).ok();
+    let supervisor = std::os::unix::net::UnixDatagram::bind(program.path("notify")).unwrap();
+    let mut command = program.command(&["run"]);
+    command.env("NOTIFY_SOCKET", program.path("notify")).env("WATCHDOG_USEC", "200000");
+    let mut service = crate::program::Service { child: command.spawn().unwrap() };
+    assert_eq!(hear(&supervisor), "READY=1\nSTATUS=listening");
+    assert_eq!(hear(&supervisor), "WATCHDOG=1");
+
+    let well = program.oyez(&["health", "--json"]).ok().object();
+    assert_eq!((&well["status"], &well["sources"]["announcements"]["status"]), (&json!("ok"), &json!("ok")), "{well}");
+    assert!(well["loops"]["poll"]["seconds_since"].as_u64().unwrap() < 60, "{well}");
+    forum.fail(Some(oyez::pretend::forum::Fault::Down));
+    let mut seen = Value::Null;
+    crate::program::wait_until("the failing source is told", std::time::Duration::from_secs(60), || {
+        // Degraded is well enough: what is wrong is at the other end.
+        seen = program.oyez(&["health", "--json"]).ok().object();
+        seen["status"] == "degraded"
+    });
+    assert_eq!(seen["reasons"], json!(["source announcements is failing"]));
+    assert!(!seen.to_string().contains(oyez::pretend::mastodon::TOKEN), "{seen}");
+
+    let id = nix::unistd::Pid::from_raw(i32::try_from(service.child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    while hear(&supervisor) != "STOPPING=1" {}
+    assert!(service.child.wait().unwrap().success());
+}

@@ -578,7 +578,8 @@ async fn served(world: &World, story: impl AsyncFnOnce(url::Url, reqwest::Client
         story(base, reqwest::Client::new()).await;
         stop.send(()).unwrap();
     };
-    let run = world.app().run_on(listener, async { drop(stopped.await) });
+    let supervisor = oyez::progress::Supervisor::default();
+    let run = world.app().run_on(listener, &supervisor, async { drop(stopped.await) });
     let (ended, ()) = tokio::join!(run, story);
     ended.unwrap();
 }

@@ -1,0 +1,109 @@
+//! `GET /health`: is the service well? For machines; with the reasons, by source and account. It shows no title, text or
+//! name of anybody: who can reach the address may see it.
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Map, Value, json};
+
+use crate::acts::DISTRUST;
+use crate::config::Config;
+use crate::progress::{Half, Progress};
+use crate::store::{Store, StoreError};
+
+/// What the answer is made from.
+#[derive(Clone)]
+pub struct Health {
+    /// The store.
+    pub store: Store,
+    /// Names the sources and accounts.
+    pub config: Arc<Config>,
+    /// The beats of the two halves.
+    pub progress: Arc<Progress>,
+}
+
+/// The route.
+pub fn router(health: Health) -> Router {
+    Router::new().route("/health", get(answer)).with_state(health)
+}
+
+async fn answer(State(health): State<Health>) -> Response {
+    match report(&health) {
+        // Degraded is no reason to restart it: what is wrong is at the other end.
+        Ok((status, document)) if status != "failing" => Json(document).into_response(),
+        Ok((_, document)) => (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response(),
+        Err(error) => {
+            tracing::error!("health cannot be told: {error}");
+            let document = json!({"status": "failing", "reasons": ["the store cannot be read"]});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response()
+        }
+    }
+}
+
+/// `ok`; `degraded`: a source or an account does not do its part; `failing`: nothing gets done, or nothing may leave.
+fn report(health: &Health) -> Result<(&'static str, Value), StoreError> {
+    let mut failing = Vec::new();
+    let mut degraded = Vec::new();
+    for half in health.progress.stuck() {
+        failing.push(format!("{} makes no progress", half.name()));
+    }
+    if let Some(why) = health.store.meta(DISTRUST)?.and_then(|why| why.as_str().map(str::to_owned)) {
+        failing.push(format!("nothing leaves: {why}"));
+    }
+    let mut sources = Map::new();
+    for source in health.config.sources.iter().filter(|source| source.enabled) {
+        let record = health.store.source(&source.name)?;
+        let status = match (&record.stopped, &record.last_error) {
+            (Some(_), _) => "stopped",
+            (None, Some(_)) => "failing",
+            (None, None) => "ok",
+        };
+        if status != "ok" {
+            degraded.push(format!("source {} is {status}", source.name));
+        }
+        sources.insert(
+            source.name.clone(),
+            json!({
+                "status": status,
+                "last_success": record.last_success,
+                "failures": record.failures,
+                "error": record.stopped.or(record.last_error),
+            }),
+        );
+    }
+    let mut accounts = Map::new();
+    for account in health.config.accounts.iter().filter(|account| account.enabled) {
+        let record = health.store.account(&account.name)?;
+        let status = if record.locked.is_some() { "stopped" } else { "ok" };
+        if record.locked.is_some() {
+            degraded.push(format!("account {} is stopped", account.name));
+        }
+        accounts.insert(
+            account.name.clone(),
+            json!({
+                "status": status,
+                "last_sent": record.last_sent,
+                "error": record.locked.map(|locked| locked.reason),
+            }),
+        );
+    }
+    let status = match (failing.is_empty(), degraded.is_empty()) {
+        (false, _) => "failing",
+        (true, false) => "degraded",
+        (true, true) => "ok",
+    };
+    failing.append(&mut degraded);
+    let beat = |half: Half| json!({"seconds_since": health.progress.since(half).as_secs()});
+    let document = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "reasons": failing,
+        "sources": sources,
+        "accounts": accounts,
+        "loops": {"poll": beat(Half::Poll), "deliver": beat(Half::Deliver)},
+    });
+    Ok((status, document))
+}
