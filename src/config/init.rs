@@ -37,6 +37,7 @@ pub fn render(forum: &Url, category: &str, name: &str) -> String {
 
 [service]
 # state = "/var/lib/oyez"            # where everything is remembered; default: ~/.local/state/oyez
+# socket = "/run/oyez/oyez.sock"     # for the command line; these two belong to the systemd unit in deploy/
 # contact = "team@example.org"       # goes into the User-Agent, so that an admin of the forum can reach you
 time-zone = "UTC"                    # quiet hours are counted here, e.g. "Europe/Berlin"
 
