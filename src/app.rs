@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
@@ -147,6 +148,8 @@ pub struct App {
     hurry: Notify,
     /// The beats of the two halves.
     progress: Arc<Progress>,
+    /// What was counted in this process, where somebody counts.
+    counted: Option<PrometheusHandle>,
 }
 
 impl App {
@@ -219,7 +222,23 @@ impl App {
             templates,
             Some(Arc::clone(&wake)),
         ));
-        Ok(App { config, store, clock, poller, deliverer, desk, wake, hurry: Notify::new(), progress: Arc::default() })
+        Ok(App {
+            config,
+            store,
+            clock,
+            poller,
+            deliverer,
+            desk,
+            wake,
+            hurry: Notify::new(),
+            progress: Arc::default(),
+            counted: None,
+        })
+    }
+
+    /// With figures for `/metrics`, counted by this recorder.
+    pub fn counting(self, counted: Option<PrometheusHandle>) -> Self {
+        Self { counted, ..self }
     }
 
     /// The team's acts on this service.
@@ -320,6 +339,8 @@ impl App {
             store: self.store.clone(),
             config: Arc::clone(&self.config),
             progress: Arc::clone(&self.progress),
+            clock: Arc::clone(&self.clock),
+            counted: self.counted.clone(),
         };
         let web = web::serve(listener, web::router(hooks, health), until_stopped());
         let socket = socket::serve(unix, Arc::clone(&self.desk), until_stopped());

@@ -525,7 +525,15 @@ impl Deliverer {
         let result = guarded(platform.send(&claim, now, &wanted))
             .await
             .unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
-        let took = self.clock.now().duration_since(started).as_millis();
+        let took = self.clock.now().duration_since(started);
+        let answered = match &result {
+            Ok(_) => "sent",
+            Err(SendError::Refused { .. }) => "failed",
+            Err(SendError::Unsure { .. }) => "unsure",
+            Err(SendError::Retry { .. } | SendError::Locked { .. }) => "retried",
+        };
+        crate::metrics::posted(account, answered, Duration::try_from(took).unwrap_or_default());
+        let took = took.as_millis();
         match &result {
             Ok(published) => {
                 tally.sent += 1;

@@ -26,6 +26,7 @@ pub mod item;
 pub mod journal;
 pub mod life;
 pub mod link;
+pub mod metrics;
 pub mod outbox;
 pub mod plan;
 pub mod platform;

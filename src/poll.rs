@@ -370,6 +370,8 @@ impl Poller {
         };
         let poll = std::panic::AssertUnwindSafe(watched.source.poll(&context)).catch_unwind();
         let polled = bounded(POLL_PATIENCE, poll).await;
+        let took = Duration::try_from(self.clock.now().duration_since(started)).unwrap_or_default();
+        crate::metrics::polled(&watched.config.name, polled.is_ok(), took);
         match polled {
             Ok(polled) => self.record(watched, record, polled, started).await,
             Err(error) => self.record_failure(watched, record, &error),

@@ -31,12 +31,13 @@ pub enum Half {
 #[derive(Debug)]
 pub struct Progress {
     beats: Mutex<[Instant; 2]>,
+    begun: Instant,
 }
 
 impl Default for Progress {
     /// Both begin with a beat.
     fn default() -> Self {
-        Self { beats: Mutex::new([Instant::now(); 2]) }
+        Self { beats: Mutex::new([Instant::now(); 2]), begun: Instant::now() }
     }
 }
 
@@ -49,6 +50,11 @@ impl Progress {
     /// How long ago that was.
     pub fn since(&self, half: Half) -> Duration {
         self.beats.lock().expect("no holder of this lock can panic")[half as usize].elapsed()
+    }
+
+    /// How long the service has been there.
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// The halves that are stuck.

@@ -64,10 +64,12 @@ impl Hooks {
         let report = |trouble| self.inner.reports.tell(source, trouble, Instant::now());
         let Some((name, secret)) = self.inner.sources.iter().find(|(name, _)| name == source) else {
             report(Trouble::UnknownSource);
+            crate::metrics::hooked("unknown");
             return (StatusCode::ACCEPTED, "no source of this name: nothing is done\n");
         };
         let Some(secret) = secret else {
             report(Trouble::NoSecret);
+            crate::metrics::hooked("refused");
             return (StatusCode::ACCEPTED, "this source has no webhook secret: nothing is done\n");
         };
         let mut signatures = headers.get_all(SIGNATURE).iter();
@@ -75,13 +77,16 @@ impl Hooks {
             (Some(signature), None) if is_signed(secret, body, signature) => {}
             (None, _) => {
                 report(Trouble::NoSignature);
+                crate::metrics::hooked("refused");
                 return (StatusCode::FORBIDDEN, "the signature is missing\n");
             }
             (Some(_), _) => {
                 report(Trouble::WrongSignature);
+                crate::metrics::hooked("refused");
                 return (StatusCode::FORBIDDEN, "the signature is wrong\n");
             }
         }
+        crate::metrics::hooked("heard");
         // From here on it is the forum that speaks. X-Discourse-Instance and the event headers are not signed, and
         // are not read.
         let topic = match discourse::parse_webhook(body) {

@@ -314,6 +314,7 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
         }
         return Ok(());
     }
+    let app = app.counting(crate::metrics::install());
     let supervisor = Supervisor::of(&Env::of_process()).context("`$NOTIFY_SOCKET` cannot be used")?;
     runtime.block_on(app.run(&supervisor, app::until_told_to_stop()?))
 }

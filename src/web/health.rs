@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value, json};
 
 use crate::acts::DISTRUST;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::progress::{Half, Progress};
 use crate::store::{Store, StoreError};
@@ -23,11 +25,28 @@ pub struct Health {
     pub config: Arc<Config>,
     /// The beats of the two halves.
     pub progress: Arc<Progress>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What was counted, where somebody counts.
+    pub counted: Option<PrometheusHandle>,
 }
 
 /// The route.
 pub fn router(health: Health) -> Router {
-    Router::new().route("/health", get(answer)).with_state(health)
+    Router::new().route("/health", get(answer)).route("/metrics", get(figures)).with_state(health)
+}
+
+/// In Prometheus' text format.
+async fn figures(State(health): State<Health>) -> Response {
+    let Some(counted) = &health.counted else {
+        return (StatusCode::NOT_FOUND, "nothing is counted here\n").into_response();
+    };
+    if let Err(error) = crate::metrics::look(&health) {
+        tracing::error!("metrics cannot be told: {error}");
+        return (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n").into_response();
+    }
+    counted.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], counted.render()).into_response()
 }
 
 async fn answer(State(health): State<Health>) -> Response {

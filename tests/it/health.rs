@@ -105,8 +105,59 @@ async fn the_service_tells_its_supervisor_and_says_by_http_how_it_is() {
     assert_eq!(seen["reasons"], json!(["source announcements is failing"]));
     assert!(!seen.to_string().contains(oyez::pretend::mastodon::TOKEN), "{seen}");
 
+    // What is counted, under the names that the rules and the dashboard use.
+    let metrics = http_get(port, "/metrics");
+    for line in [
+        "oyez_build_info{version=\"",
+        "# TYPE oyez_polls_total counter",
+        "oyez_polls_total{source=\"announcements\",result=\"failed\"} ",
+        "oyez_items{state=\"held\"} 0",
+        "oyez_source_failures{source=\"announcements\"} ",
+        "oyez_account_locked{account=\"mastodon\"} 0",
+        "oyez_beat_timestamp_seconds{loop=\"poll\"} ",
+        "oyez_poll_duration_seconds_bucket{le=\"0.05\"} ",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.contains(line), "no `{line}` in {metrics}");
+    }
+    assert!(!metrics.contains(oyez::pretend::mastodon::TOKEN) && !metrics.contains("nan"), "{metrics}");
+
     let id = nix::unistd::Pid::from_raw(i32::try_from(service.child.id()).unwrap());
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
     while hear(&supervisor) != "STOPPING=1" {}
     assert!(service.child.wait().unwrap().success());
+}
+
+fn http_get(port: u16, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
+}
+
+/// The words in a file that look like metrics of ours.
+fn metrics_named_in(path: &str) -> std::collections::BTreeSet<String> {
+    let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let bare = words.filter(|word| word.starts_with("oyez_") || word.starts_with("process_"));
+    bare.map(|word| ["_bucket", "_sum", "_count"].iter().fold(word, |word, end| word.trim_end_matches(end)).to_owned())
+        .collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_only_metrics_that_there_are() {
+    let known: Vec<&str> = oyez::metrics::NAMES.iter().map(|(name, _)| *name).collect();
+    let mut used = std::collections::BTreeSet::new();
+    for path in ["deploy/monitoring/alerts.yml", "deploy/monitoring/grafana-dashboard.json"] {
+        let named = metrics_named_in(path);
+        assert!(named.len() > 5, "{path}: {named:?}");
+        let unknown: Vec<_> = named.iter().filter(|name| !known.contains(&name.as_str())).collect();
+        assert!(unknown.is_empty(), "{path} names what is not there: {unknown:?}");
+        used.extend(named);
+    }
+    let manual = metrics_named_in("docs/operating.md");
+    let untold: Vec<_> = known.iter().filter(|name| !manual.contains(**name)).collect();
+    assert!(untold.is_empty(), "docs/operating.md does not say what these are: {untold:?}");
 }
