@@ -1,6 +1,7 @@
 //! The one integration-test binary: stories told through the whole program, in a loopback world.
 mod command_line;
 mod corpus;
+mod deploy;
 mod docs;
 mod health;
 mod kill;
