@@ -61,6 +61,7 @@ if need systemd-analyze systemd; then
 else
   skip "systemd unit: there is no systemd-analyze"
 fi
+skip "systemd: starting it takes minutes (deploy/systemd/trial.sh)"
 
 # --- Nix -------------------------------------------------------------------------------------------------------------
 if need nix-instantiate nix-bin && need jq jq; then
@@ -138,7 +139,7 @@ fi
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
 if need shellcheck shellcheck; then
-  try "scripts: shellcheck" shellcheck deploy/check.sh deploy/nix/run-cases.sh deploy/debian/build.sh deploy/debian/postinst deploy/debian/postrm
+  try "scripts: shellcheck" shellcheck deploy/check.sh deploy/nix/run-cases.sh deploy/debian/build.sh deploy/systemd/trial.sh deploy/debian/postinst deploy/debian/postrm
 else
   skip "scripts: there is no shellcheck"
 fi
