@@ -33,10 +33,11 @@ pub(super) async fn ask(config: &Config, out: &mut Out) -> anyhow::Result<()> {
     let said: Value = serde_json::from_str(&text).unwrap_or_else(|_| json!(text.trim()));
     if out.json {
         out.line(&said)?;
-    } else if status.is_success() {
-        out.line(format_args!("{address} is well"))?;
-    } else {
-        out.line(serde_json::to_string_pretty(&said)?)?;
+    } else if let Some(word) = said["status"].as_str() {
+        out.line(format_args!("{address}: {word}"))?;
+        for reason in said["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            out.line(format_args!("  {reason}"))?;
+        }
     }
     if status.is_success() {
         return Ok(());

@@ -38,18 +38,25 @@ fn ask(status: &str, body: &str, args: &[&str]) -> Printed {
 
 #[test]
 fn a_service_that_is_well_is_said_to_be() {
-    let people = ask("200 OK", r#"{"ok":true}"#, &[]).ok();
-    assert!(people.stdout.ends_with(" is well\n"), "{people:?}");
-    let machines = ask("200 OK", r#"{"ok":true}"#, &["--json"]).ok();
-    assert_eq!(machines.object(), json!({"ok": true}));
+    let people = ask("200 OK", r#"{"status":"ok","reasons":[]}"#, &[]).ok();
+    assert!(people.stdout.ends_with(": ok\n"), "{people:?}");
+    let machines = ask("200 OK", r#"{"status":"ok","reasons":[]}"#, &["--json"]).ok();
+    assert_eq!(machines.object(), json!({"status": "ok", "reasons": []}));
+}
+
+#[test]
+fn one_that_does_its_part_while_another_does_not_is_well_and_the_reason_is_said() {
+    let body = r#"{"status":"degraded","reasons":["source news is failing"]}"#;
+    let people = ask("200 OK", body, &[]).ok();
+    assert!(people.stdout.ends_with(": degraded\n  source news is failing\n"), "{people:?}");
 }
 
 #[test]
 fn one_that_is_not_well_says_why_and_the_exit_code_is_1() {
-    let body = r#"{"ok":false,"reasons":["account mastodon: refuses its token"]}"#;
+    let body = r#"{"status":"failing","reasons":["poll makes no progress"]}"#;
     let people = ask("503 Service Unavailable", body, &[]);
     assert_eq!(people.code, Some(1));
-    assert!(people.stdout.contains("account mastodon: refuses its token"), "{people:?}");
+    assert!(people.stdout.ends_with(": failing\n  poll makes no progress\n"), "{people:?}");
     let machines = ask("503 Service Unavailable", body, &["--json"]);
     assert_eq!((machines.code, machines.object()), (Some(1), serde_json::from_str(body).unwrap()));
     let error: Value = serde_json::from_str(&machines.stderr).unwrap();
