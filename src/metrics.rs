@@ -2,6 +2,7 @@
 //! where no recorder is installed (commands, tests); what is a state is looked up when somebody asks, at a cost that grows
 //! with what is configured and on its way, never with history.
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
@@ -132,7 +133,11 @@ pub fn look(health: &Health) -> Result<(), StoreError> {
         let at = now - health.progress.since(half);
         gauge!("oyez_beat_timestamp_seconds", "loop" => half.name()).set(figure(at.as_second()));
     }
-    gauge!("process_start_time_seconds").set(figure((now - health.progress.age()).as_second()));
+    // Reckoned once: at the edge of a second it would come out differently from one time to the next, and every change counts
+    // as a restart.
+    static STARTED: OnceLock<i64> = OnceLock::new();
+    let started = STARTED.get_or_init(|| (now - health.progress.age()).as_second());
+    gauge!("process_start_time_seconds").set(figure(*started));
     gauge!("oyez_store_size_bytes").set(figure(size_of(&health.config.service.state)));
     if let Some(bytes) = resident() {
         gauge!("process_resident_memory_bytes").set(figure(bytes));
