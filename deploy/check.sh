@@ -37,6 +37,7 @@ borrow() {
   local root=$target/deploy-tools
   [ -n "$(find "$root" -path "*bin/$1" 2>/dev/null)" ] || {
     update
+    mkdir -p "$root"
     (cd "$scratch" && apt-get download -qq "$2") >/dev/null 2>&1 && dpkg --extract "$scratch/$2"_*.deb "$root"
   }
   find "$root" -path "*bin/$1" -exec realpath {} \; 2>/dev/null | grep .
@@ -74,7 +75,7 @@ else
 fi
 
 # --- web servers -----------------------------------------------------------------------------------------------------
-if nginx=$(borrow nginx nginx) && [ -n "$nginx" ] && need openssl openssl; then
+if nginx=$(borrow nginx nginx) && "$nginx" -v 2>/dev/null && need openssl openssl; then
   dir=$scratch/nginx
   mkdir -p "$dir"
   openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=social.example.org -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null
@@ -84,9 +85,9 @@ if nginx=$(borrow nginx nginx) && [ -n "$nginx" ] && need openssl openssl; then
     "$dir" "$dir" "$dir" "$dir" "$dir" "$dir" "$dir" >"$dir/nginx.conf"
   try "nginx: the configuration is understood" "$nginx" -t -q -p "$dir" -c "$dir/nginx.conf"
 else
-  skip "nginx: it is not installed"
+  skip "nginx: it is not installed, or lacks a library"
 fi
-if caddy=$(borrow caddy caddy) && [ -n "$caddy" ]; then
+if caddy=$(borrow caddy caddy) && "$caddy" version >/dev/null; then
   try "Caddy: the configuration is understood" env HOME="$scratch" "$caddy" validate --adapter caddyfile --config deploy/proxy/Caddyfile
   formatted() { "$caddy" fmt deploy/proxy/Caddyfile | diff deploy/proxy/Caddyfile -; }
   try "Caddy: it is formatted" formatted
@@ -95,7 +96,7 @@ else
 fi
 
 # --- monitoring ------------------------------------------------------------------------------------------------------
-if promtool=$(borrow promtool prometheus) && [ -n "$promtool" ]; then
+if promtool=$(borrow promtool prometheus) && "$promtool" --version >/dev/null 2>&1; then
   try "Prometheus: the rules are understood" "$promtool" check rules deploy/monitoring/alerts.yml
   try "Prometheus: each rule is silent on a good day and speaks on a bad one" "$promtool" test rules deploy/monitoring/alerts.test.yml
   if need jq jq; then

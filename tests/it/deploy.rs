@@ -139,3 +139,19 @@ fn the_debian_package_names_files_that_exist() {
         assert!(found, "{path} is not there");
     }
 }
+
+/// Where Nix is at hand, as it is after `deploy/check.sh` on a Debian; elsewhere it says so.
+#[test]
+#[expect(clippy::print_stderr, reason = "says that it was skipped, and why")]
+fn the_program_reads_what_the_nixos_module_writes() {
+    let there = |program: &str| std::process::Command::new(program).arg("--version").output().is_ok();
+    if !there("nix-instantiate") || !there("jq") {
+        eprintln!("skipped: nix-instantiate and jq evaluate the module, and one of them is not installed");
+        return;
+    }
+    let script = root().join("deploy/nix/run-cases.sh");
+    let output = std::process::Command::new(script).arg(env!("CARGO_BIN_EXE_oyez")).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("read by oyez check") && !said.contains("(0 read"), "{said}");
+}
