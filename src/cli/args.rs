@@ -30,9 +30,22 @@ pub struct Cli {
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
+    /// How the log on stderr is written; `json` is one object a line, errors included.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "OYEZ_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// An object a line, with the fields beside the message.
+    Json,
 }
 
 /// Everything `oyez` does.

@@ -24,7 +24,7 @@ use crate::config::{Config, Env, Parsed};
 use crate::progress::Supervisor;
 use crate::socket;
 use crate::store::{OpenError, Store};
-use args::{Cli, Command, CountPlatform};
+use args::{Cli, Command, CountPlatform, LogFormat};
 use view::View;
 
 /// A service that is starting or stopping has the store and does not answer on the socket; stopping may take as long as
@@ -42,15 +42,17 @@ pub fn main() -> ExitCode {
     };
     init_logging(&cli);
     let mut out = Out::new(cli.json);
+    // A collector that was promised objects can read the last words too.
+    let json_errors = cli.json || cli.log_format == LogFormat::Json;
     match run(&cli, &mut out) {
         Ok(()) => match out.finish() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report(cli.json, &stdout_failure(&error)),
+            Err(error) => report(json_errors, &stdout_failure(&error)),
         },
         Err(error) => {
             // What was printed before the failure belongs before it.
             let _ = out.finish();
-            report(cli.json, &as_failure(error))
+            report(json_errors, &as_failure(error))
         }
     }
 }
@@ -131,12 +133,11 @@ fn init_logging(cli: &Cli) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("OYEZ_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
 }
 
 /// Stdout, buffered; locked for one document at a time.

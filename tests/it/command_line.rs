@@ -615,6 +615,32 @@ fn every_mistake_of_a_configuration_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_objects_with_fields_when_that_is_asked_for() {
+    let scene = Scene::with_items(1).await;
+    scene.forum.fail(Some(Fault::Down));
+    for (args, env) in [
+        (&["run", "--once", "--all", "-v", "--log-format", "json"][..], None),
+        (&["run", "--once", "--all", "-v"], Some("json")),
+    ] {
+        let mut command = scene.program.command(args);
+        command.envs(env.map(|format| ("OYEZ_LOG_FORMAT", format)));
+        let said = printed(command).ok();
+        let objects: Vec<Value> = said.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        objects.iter().for_each(|object| fields(object, &["timestamp", "level", "target", "message"]));
+        let failure = objects.iter().find(|object| object["source"] == "announcements");
+        assert!(failure.is_some_and(|object| object["level"] == "WARN"), "{said:?}");
+    }
+    // For people it is none, and what ends the program is an object as the rest is.
+    let people = scene.oyez(&["run", "--once", "--all", "-v"]).ok();
+    assert!(people.stderr.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{people:?}");
+    let last = scene.oyez(&["show", "99", "--log-format", "json"]);
+    let object: Value = serde_json::from_str(last.stderr.trim()).unwrap();
+    assert_eq!(last.code, Some(3));
+    fields(&object, &["error", "hint"]);
+    exits(&scene.program, &["queue", "--log-format", "xml"], 2, "text, json");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_ever_printed_or_stored() {
     let scene = Scene::with_items(2).await;
     let secret = "s3cr3t-0f-th3-h00k";
