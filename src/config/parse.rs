@@ -202,9 +202,11 @@ impl<'p, 'a> Table<'p, 'a> {
     fn url(&self, key: &str) -> Option<Url> {
         self.with(key, "write it as https://…, without user name and password", |v| {
             let address = text(v)?;
-            let url: Url = address.parse().map_err(|error| format!("`{address}` is not an address: {error}"))?;
+            // What stands before an `@` may be a password, whatever is wrong with the rest.
+            let named = if address.contains('@') { "the text".to_owned() } else { format!("`{address}`") };
+            let url: Url = address.parse().map_err(|error| format!("{named} is not an address: {error}"))?;
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                return Err(format!("`{address}` is not a web address"));
+                return Err(format!("{named} is not a web address"));
             }
             if !url.username().is_empty() || url.password().is_some() {
                 return Err("an address must not hold a user name or password".to_owned());

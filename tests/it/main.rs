@@ -11,6 +11,7 @@ mod promises_posters;
 mod promises_sources;
 mod purity;
 mod real_input;
+mod secrets;
 mod site;
 mod story;
 mod world;
