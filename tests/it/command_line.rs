@@ -567,6 +567,41 @@ async fn export_import_and_backup_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_goes_on_in_another_place_as_the_store_would_have() {
+    let scene = Scene::with_items(3).await;
+    scene.oyez(&["veto", "2", "--reason", "no"]).ok();
+    scene.oyez(&["approve", "1", "--now"]).ok();
+    scene.oyez(&["run", "--once", "--all"]).ok();
+    assert_eq!(scene.mastodon.created().len(), 1);
+    let export = scene.oyez(&["export"]).ok().stdout;
+    scene.oyez(&["backup", "copy"]).ok();
+
+    // As the manual says it: the state directory away, the copy in its place; here on another machine's path as well.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let state = elsewhere.path().join("restored");
+    std::fs::rename(scene.program.path("copy"), &state).unwrap();
+    std::fs::rename(scene.program.state(), scene.program.path("away")).unwrap();
+    let text = std::fs::read_to_string(scene.program.config()).unwrap();
+    let old = scene.program.state().display().to_string();
+    scene.program.configure(&text.replace(&old, &state.display().to_string()));
+    assert_eq!(scene.oyez(&["export"]).ok().stdout, export, "state, journal and digests, byte for byte");
+    let verified = scene.oyez(&["log", "--verify", "--json"]).ok().object();
+    fields(&verified, &["head"]);
+
+    // What was out is not sent again, the veto stands, and what is new gets the next number.
+    scene.forum.announce("News 4", "<p>There is news.</p>");
+    scene.oyez(&["run", "--once", "--all"]).ok();
+    scene.oyez(&["approve", "3-4", "--now"]).ok();
+    scene.oyez(&["run", "--once", "--all"]).ok();
+    let titles: Vec<String> = scene.mastodon.created().into_iter().map(|status| status.text).collect();
+    assert_eq!(titles.len(), 3, "{titles:?}");
+    for (title, times) in [("News 1", 1), ("News 2", 0), ("News 3", 1), ("News 4", 1)] {
+        assert_eq!(titles.iter().filter(|text| text.contains(title)).count(), times, "{title}: {titles:?}");
+    }
+    assert!(!scene.program.state().exists(), "nothing went back to the old place");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_configuration_is_named_before_after_or_by_the_environment() {
     let scene = Scene::with_items(1).await;
     let moved = scene.program.path("elsewhere.toml");
