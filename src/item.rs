@@ -253,6 +253,10 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// All that [`Progress::name`] can say.
+    pub const NAMES: [&'static str; 9] =
+        ["queued", "sending", "waiting", "sent", "unsure", "failed", "cancelled", "retracting", "retracted"];
+
     /// The word for it in JSON and for people.
     pub fn name(&self) -> &'static str {
         match self {

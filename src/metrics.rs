@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::acts::DISTRUST;
-use crate::item::State;
+use crate::item::{Progress, State};
 use crate::progress::Half;
 use crate::store::StoreError;
 use crate::web::health::Health;
@@ -85,13 +85,20 @@ fn figure(number: impl TryInto<i64>) -> f64 {
 /// What is a state, as it is now.
 pub fn look(health: &Health) -> Result<(), StoreError> {
     gauge!("oyez_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    // Counters are there at 0 from the first look: a rule that looks for an increase would miss the first of each.
+    for result in ["heard", "refused", "unknown"] {
+        counter!("oyez_webhooks_total", "result" => result).increment(0);
+    }
     let items = health.store.active()?;
     let mut states: BTreeMap<&'static str, i64> =
         [State::Settling, State::Held, State::Publishing].iter().map(|state| (state.name(), 0)).collect();
     let mut deliveries: BTreeMap<(&str, &'static str), i64> = BTreeMap::new();
     for account in health.config.accounts.iter().filter(|account| account.enabled) {
-        for state in ["queued", "sending", "unsure"] {
+        for state in Progress::NAMES {
             deliveries.insert((account.name.as_str(), state), 0);
+        }
+        for result in ["sent", "failed", "unsure", "retried"] {
+            counter!("oyez_posts_total", "account" => account.name.clone(), "result" => result).increment(0);
         }
     }
     for item in &items {
@@ -112,6 +119,9 @@ pub fn look(health: &Health) -> Result<(), StoreError> {
     for source in health.config.sources.iter().filter(|source| source.enabled) {
         let record = health.store.source(&source.name)?;
         let name = || source.name.clone();
+        for result in ["ok", "failed"] {
+            counter!("oyez_polls_total", "source" => name(), "result" => result).increment(0);
+        }
         gauge!("oyez_source_failures", "source" => name()).set(f64::from(record.failures));
         gauge!("oyez_source_stopped", "source" => name()).set(f64::from(u8::from(record.stopped.is_some())));
         if let Some(at) = record.last_success {
