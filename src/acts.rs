@@ -24,9 +24,8 @@ use crate::hold;
 use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
-use crate::render::Templates;
 use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, Store};
-use crate::wording;
+use crate::wording::{self, Wording};
 
 pub use object::{found_object, post_object, queue_object};
 use object::{item_object, posts_object};
@@ -211,7 +210,7 @@ pub struct Desk {
     store: Store,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
-    templates: Arc<Templates>,
+    wording: Arc<Wording>,
     /// Wakes the service after an act, so that what was approved for now leaves now.
     wake: Option<Arc<tokio::sync::Notify>>,
 }
@@ -229,10 +228,10 @@ impl Desk {
         store: Store,
         clock: Arc<dyn Clock>,
         config: Arc<Config>,
-        templates: Arc<Templates>,
+        wording: Arc<Wording>,
         wake: Option<Arc<tokio::sync::Notify>>,
     ) -> Self {
-        Self { store, clock, config, templates, wake }
+        Self { store, clock, config, wording, wake }
     }
 
     /// Is a service there that will do what needs the network?
@@ -324,7 +323,7 @@ impl Desk {
         object.insert("item".into(), item_object(&item));
         object.insert("policy".into(), json!(item.verdict));
         object.insert("posts".into(), json!(posts_object(&item, &self.config)));
-        object.insert("links".into(), json!(wording::links_of(&item)));
+        object.insert("links".into(), json!(self.wording.links_of(&item)));
         object.insert("alarms".into(), json!(item.alarms));
         object.insert("ask".into(), json!(item.ask));
         object.insert("approval".into(), json!(item.approval));
@@ -553,6 +552,12 @@ impl Desk {
         post.length = crate::render::measure(text, &limits).0;
         post.warnings.clear();
         post.summary = None;
+        if let Some(link) = self.wording.rulebook().linker.refused_in(text).first() {
+            return Err(Failure::failed(
+                format!("`{link}` cannot be posted: it is a link shortener's, or leads to no public place"),
+                Some(format!("`oyez link {link}` tells where it leads")),
+            ));
+        }
         if crate::render::pings(text) {
             post.warnings.push("it mentions an account with `@`, which is told of it".to_owned());
         }
@@ -568,7 +573,8 @@ impl Desk {
 
     fn worded(&self, item: &Item, account: &str) -> Result<crate::item::Post, Failure> {
         let account = self.account(account)?;
-        wording::word(item, account, &self.config, &self.templates, &wording::limits(&self.store, account)?)
+        self.wording
+            .word(item, account, &wording::limits(&self.store, account)?)
             .map_err(|error| Failure::failed(format!("cannot word a post for {}: {error}", account.name), None))
     }
 
@@ -578,7 +584,7 @@ impl Desk {
         item: &Item,
         problems: &mut Vec<String>,
     ) -> Result<std::collections::BTreeMap<String, crate::item::Post>, Failure> {
-        let (posts, failed) = wording::word_all(&self.store, item, &self.config, &self.templates)?;
+        let (posts, failed) = self.wording.word_all(&self.store, item)?;
         problems.extend(failed.into_iter().map(|(account, why)| format!("there is no post for {account}: {why}")));
         Ok(posts)
     }

@@ -16,6 +16,7 @@ use crate::config::{AccountConfig, AccountSpec, Config, SourceConfig, SourceSpec
 use crate::deliver::{self, Deliverer};
 use crate::http::Http;
 use crate::life::Patience;
+use crate::linker::Linker;
 use crate::platform::Platform;
 use crate::platform::file::File;
 use crate::platform::mastodon::Mastodon;
@@ -33,6 +34,7 @@ use crate::store::{Change, Note, Store};
 use crate::web::health::Health;
 use crate::web::hint::{HintReceiver, Report};
 use crate::web::{self, Hooks};
+use crate::wording::{Rulebook, Wording};
 
 /// How long what is under way at SIGTERM may take to finish; then it is parked: a claim becomes unsure at the next start.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
@@ -68,6 +70,28 @@ pub fn load_templates(config: &Config) -> Result<Templates, Problems> {
         }
     }
     Ok(Templates::new(&own))
+}
+
+/// Templates, link rules and policy, read, and the templates tried. All problems at once.
+pub fn load_rulebook(config: &Config) -> Result<Rulebook, Problems> {
+    let mut problems = Vec::new();
+    let templates = load_templates(config).map_err(|p| problems.extend(p.0)).ok();
+    if let Some(templates) = &templates {
+        problems.extend(templates.check().iter().map(ToString::to_string));
+    }
+    let linker = Linker::new(config).map_err(|error| problems.push(error.to_string())).ok();
+    let policy = compile_policy(config).map_err(|p| problems.extend(p.0)).ok();
+    match (templates, linker, policy) {
+        (Some(templates), Some(linker), Some(policy)) if problems.is_empty() => {
+            Ok(Rulebook { templates, linker, policy })
+        }
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// As [`load_rulebook`], for wording posts.
+pub fn load_wording(config: &Arc<Config>) -> Result<Wording, Problems> {
+    Ok(Wording::new(Arc::clone(config), load_rulebook(config)?))
 }
 
 /// `[[policy]]`, compiled.
@@ -141,6 +165,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     poller: Arc<Poller>,
     deliverer: Arc<Deliverer>,
+    wording: Arc<Wording>,
     desk: Arc<Desk>,
     /// Rings when there may be something to deliver.
     wake: Arc<Notify>,
@@ -166,15 +191,11 @@ impl App {
         patience: Patience,
     ) -> Result<App, Problems> {
         let mut problems = Vec::new();
-        let templates = load_templates(&config).map_err(|p| problems.extend(p.0)).ok();
-        if let Some(templates) = &templates {
-            problems.extend(templates.check().iter().map(ToString::to_string));
-        }
-        let policy = compile_policy(&config).map_err(|p| problems.extend(p.0)).ok();
+        let wording = load_wording(&config).map_err(|p| problems.extend(p.0)).ok();
         let http = Http::new(&config.network, config.service.contact.as_deref())
             .map_err(|error| problems.push(format!("{error:#}")))
             .ok();
-        let (Some(templates), Some(policy), Some(http), true) = (templates, policy, http, problems.is_empty()) else {
+        let (Some(wording), Some(http)) = (wording, http) else {
             return Err(Problems(problems));
         };
         for source in &config.sources {
@@ -187,7 +208,7 @@ impl App {
                 store.rename_account(was, &account.name).map_err(|error| Problems(vec![error.to_string()]))?;
             }
         }
-        let templates = Arc::new(templates);
+        let wording = Arc::new(wording);
         let wake = Arc::new(Notify::new());
         let mut watched = Vec::new();
         for config in &config.sources {
@@ -199,8 +220,7 @@ impl App {
             Arc::clone(&clock),
             http.clone(),
             Arc::clone(&config),
-            Arc::new(policy),
-            Arc::clone(&templates),
+            Arc::clone(&wording),
             watched,
         );
         let poller = Arc::new(poller.map_err(|error| Problems(vec![error.to_string()]))?);
@@ -210,7 +230,7 @@ impl App {
             store.clone(),
             Arc::clone(&clock),
             Arc::clone(&config),
-            Arc::clone(&templates),
+            Arc::clone(&wording),
             Arc::clone(&poller),
             platforms,
             patience,
@@ -219,7 +239,7 @@ impl App {
             store.clone(),
             Arc::clone(&clock),
             Arc::clone(&config),
-            templates,
+            Arc::clone(&wording),
             Some(Arc::clone(&wake)),
         ));
         Ok(App {
@@ -228,6 +248,7 @@ impl App {
             clock,
             poller,
             deliverer,
+            wording,
             desk,
             wake,
             hurry: Notify::new(),
@@ -239,6 +260,18 @@ impl App {
     /// With figures for `/metrics`, counted by this recorder.
     pub fn counting(self, counted: Option<PrometheusHandle>) -> Self {
         Self { counted, ..self }
+    }
+
+    /// Puts templates, link rules and policy of a configuration that was read anew in force: all, or none where one is
+    /// wrong. The rest of the configuration counts at the next start.
+    pub fn reload(&self, config: &Config) -> Result<(), Problems> {
+        let rulebook = load_rulebook(config)?;
+        tracing::info!(
+            rules = rulebook.linker.rules().versions().join(", "),
+            "templates, link rules and policy are read anew"
+        );
+        self.wording.replace(rulebook);
+        Ok(())
     }
 
     /// The team's acts on this service.
@@ -455,11 +488,11 @@ impl App {
     }
 }
 
-/// Resolves on SIGTERM and Ctrl-C.
-pub fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+/// Resolves on SIGTERM and Ctrl-C; at SIGHUP `reload` is called.
+pub fn until_told_to_stop(reload: impl Fn()) -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     // Registered lazily inside the runtime: a handler needs its reactor.
-    Ok(async {
+    Ok(async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {
             tracing::error!("cannot listen for signals: only a kill ends this process");
@@ -471,7 +504,7 @@ pub fn until_told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
-                _ = hang_up.recv() => tracing::warn!("SIGHUP: this version reads its configuration at start only; restart it"),
+                _ = hang_up.recv() => reload(),
             }
         }
     })

@@ -88,6 +88,10 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
                 .push(Finding::fine(format!("source {}", source.name), format!("the forum's webhook goes to {hook}")));
         }
     }
+    match crate::linker::Linker::new(config) {
+        Ok(linker) => findings.push(Finding::fine("link rules", linker.rules().versions().join(", "))),
+        Err(error) => findings.push(Finding::error("link rules", error.to_string(), None)),
+    }
     match app::load_templates(config) {
         Ok(templates) => {
             let problems = templates.check();

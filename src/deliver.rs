@@ -15,15 +15,14 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hold;
-use crate::item::{Item, Number, Phase, Progress};
+use crate::item::{Asked, Item, Number, Phase, Progress};
 use crate::life::{self, Applied, Event, Patience, Rules};
 use crate::outbox::{self, Facts, Step};
 use crate::plan;
 use crate::platform::{Platform, Published, ReadBack, SendError};
 use crate::poll::Poller;
-use crate::render::Templates;
 use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
-use crate::wording;
+use crate::wording::{self, Wording};
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +85,7 @@ pub struct Deliverer {
     store: Store,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
-    templates: Arc<Templates>,
+    wording: Arc<Wording>,
     poller: Arc<Poller>,
     platforms: BTreeMap<String, Arc<dyn Platform>>,
     patience: Patience,
@@ -119,7 +118,7 @@ impl Deliverer {
         store: Store,
         clock: Arc<dyn Clock>,
         config: Arc<Config>,
-        templates: Arc<Templates>,
+        wording: Arc<Wording>,
         poller: Arc<Poller>,
         platforms: BTreeMap<String, Arc<dyn Platform>>,
         patience: Patience,
@@ -128,7 +127,7 @@ impl Deliverer {
             store,
             clock,
             config,
-            templates,
+            wording,
             poller,
             platforms,
             patience,
@@ -607,6 +606,12 @@ impl Deliverer {
     async fn keep_one(&self, item: Item) -> Result<(Option<Timestamp>, bool), StoreError> {
         let now = self.clock.now();
         let number = item.number;
+        let short = self.short_due(&item).map(|(_, at)| at);
+        // At once, and again when it is due: nobody should have to wait for it at the end.
+        if short.is_some_and(|at| at <= now) {
+            self.open_shorts(number).await?;
+            return Ok((Some(now), false));
+        }
         let due = match item.phase {
             Phase::Settling if item.deliveries.values().any(|d| d.now) => now,
             Phase::Settling => item.settled.unwrap_or(now),
@@ -614,7 +619,7 @@ impl Deliverer {
             Phase::Held if item.checked.is_none() => now,
             Phase::Held => match half_window(&item).filter(|half| item.checked.is_none_or(|at| at < *half)) {
                 Some(half) => half,
-                None => return Ok((None, false)),
+                None => return Ok((short, false)),
             },
             Phase::Known
             | Phase::Vetoed { .. }
@@ -626,7 +631,7 @@ impl Deliverer {
         let look = format!("look {number}");
         let due = due.max(self.put_off(&look).unwrap_or(due));
         if now < due {
-            return Ok((Some(due), false));
+            return Ok((earlier(short, due), false));
         }
         if let Some(at) = self.look(&item).await? {
             self.put_off_until(look, at);
@@ -643,6 +648,8 @@ impl Deliverer {
             self.put_off_until(look, now + REACH_AGAIN);
             return Ok((None, false));
         }
+        // Before anybody sees the text: what it leads to belongs to it.
+        self.open_shorts(number).await?;
         if self.settle(number)? {
             return Ok((self.store.item(number)?.as_ref().and_then(half_window), true));
         }
@@ -686,6 +693,55 @@ impl Deliverer {
         Ok(over.map(|over| at.min(over).max(now)))
     }
 
+    /// The shortener that stands between an item's link and its target, and when it is to be asked; `None`: there is none,
+    /// or it is dead, or nothing waits for it.
+    fn short_due(&self, item: &Item) -> Option<(String, Timestamp)> {
+        let waits = matches!(item.phase, Phase::Settling | Phase::Held)
+            && item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
+        if !waits || !self.wording.rulebook().linker.expands() {
+            return None;
+        }
+        let short = self.wording.link(item).unopened?;
+        let Some(asked) = item.opened.get(&short) else { return Some((short, Timestamp::MIN)) };
+        let hours = asked.at.duration_since(asked.since).as_hours();
+        let again = match hours {
+            0 => Duration::from_secs(600),
+            1..6 => Duration::from_secs(3600),
+            6..24 => Duration::from_secs(6 * 3600),
+            _ => return None,
+        };
+        Some((short, asked.at + again))
+    }
+
+    /// Asks the shorteners of an item's link that are due, one after the other, and words its posts with what they say.
+    async fn open_shorts(&self, number: Number) -> Result<(), StoreError> {
+        for _ in 0..=crate::link::rewrite::MAX_HOPS {
+            let Some(item) = self.store.item(number)? else { return Ok(()) };
+            let due = self.short_due(&item).filter(|(_, at)| *at <= self.clock.now());
+            let Some((short, _)) = due else { return Ok(()) };
+            let Ok(url) = url::Url::parse(&short) else { return Ok(()) };
+            let pages = self.wording.rulebook().linker.rules().may_answer_pages(&url);
+            let answer = self.poller.http().open_short(&url, pages).await;
+            if let Err(error) = &answer {
+                tracing::info!(item = number, host = url.host_str(), "a link shortener cannot be reached: {error}");
+            }
+            self.happen(number, |item, now| {
+                // As it will be once this is recorded.
+                let mut next = item.clone();
+                if let Ok(answer) = &answer {
+                    let asked = Asked { since: now, at: now, answer: Some(answer.clone()), error: None };
+                    next.opened.insert(short.clone(), asked);
+                }
+                let (posts, _) = self.wording.word_all(&self.store, &next)?;
+                Ok(Some(Event::Opened { short: short.clone(), answer: answer.clone(), posts }))
+            })?;
+            if answer.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Words the posts and puts the item on the desk, if its time to settle has come.
     fn settle(&self, number: Number) -> Result<bool, StoreError> {
         let mut settled = false;
@@ -696,7 +752,7 @@ impl Deliverer {
             if item.phase != Phase::Settling || !due {
                 return Ok(None);
             }
-            let (posts, problems) = wording::word_all(&self.store, item, &self.config, &self.templates)?;
+            let (posts, problems) = self.wording.word_all(&self.store, item)?;
             unworded = problems;
             settled = true;
             Ok(Some(Event::Settle { posts }))

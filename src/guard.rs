@@ -53,7 +53,7 @@ const CLOSED_V6: [(Ipv6Addr, u32); 5] = [
 ];
 
 /// Names that mean something inside a network, or nothing at all (RFC 6761 and its followers): the last label or more.
-const CLOSED_NAMES: [&str; 17] = [
+const CLOSED_NAMES: [&str; 14] = [
     "localhost",
     "localdomain",
     "local",
@@ -67,11 +67,11 @@ const CLOSED_NAMES: [&str; 17] = [
     "onion",
     "i2p",
     "alt",
-    "test",
-    "invalid",
-    "example",
     "in-addr.arpa",
 ];
+
+/// Names that lead nowhere, by agreement: a link with one harms nobody, and there is nothing to fetch.
+const EMPTY_NAMES: [&str; 3] = ["test", "invalid", "example"];
 
 /// Is this an address of the public internet (links.md 4.3)? An IPv6 address that carries an IPv4 one (mapped,
 /// compatible, translated, NAT64, 6to4, Teredo) never is, whatever it carries: no public site is reached that way.
@@ -145,6 +145,11 @@ impl Guard {
         Self { listed: allow_private.into() }
     }
 
+    /// Is this a test bench: does `allow-private` name anything?
+    pub fn lists_any(&self) -> bool {
+        !self.listed.is_empty()
+    }
+
     /// Is the address inside `allow-private`?
     pub fn is_listed(&self, ip: IpAddr) -> bool {
         // A mapped address reaches the IPv4 one it carries, so that is the one the operator has named.
@@ -200,6 +205,15 @@ impl Guard {
         }
     }
 
+    /// May a link name this site by its number? Only one that is listed; `Ok` as well where it names none.
+    pub fn judge_number(&self, url: &Url) -> Result<(), Refused> {
+        match url.host() {
+            Some(Host::Ipv4(ip)) => self.gate_number(ip.into()).map(drop),
+            Some(Host::Ipv6(ip)) => self.gate_number(ip.into()).map(drop),
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+
     fn gate_number(&self, ip: IpAddr) -> Result<Reach, Refused> {
         if self.is_listed(ip) {
             Ok(Reach::Listed)
@@ -211,16 +225,24 @@ impl Guard {
     }
 }
 
+/// Does a name (without its root dot) only mean something inside a network?
+pub fn is_inside(name: &str) -> bool {
+    // `instance-data` is a cloud's metadata service, under whatever suffix that cloud gives it.
+    ends_in_one(name, &CLOSED_NAMES) || name.starts_with("instance-data.")
+}
+
+fn ends_in_one(name: &str, suffixes: &[&str]) -> bool {
+    let ends_in = |suffix: &str| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    suffixes.iter().any(|suffix| ends_in(suffix))
+}
+
 /// Must have a registrable domain by the public suffix list, and no special-use suffix.
 fn gate_name(name: &str) -> Result<(), Refused> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() || name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return Err(Refused::Name(name.to_owned()));
     }
-    let ends_in = |suffix: &str| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    // `instance-data` is a cloud's metadata service, under whatever suffix that cloud gives it.
-    let closed = CLOSED_NAMES.iter().any(|suffix| ends_in(suffix)) || name.starts_with("instance-data.");
-    if closed || !name.contains('.') {
+    if is_inside(name) || ends_in_one(name, &EMPTY_NAMES) || !name.contains('.') {
         return Err(Refused::Inside(name.to_owned()));
     }
     match psl::domain(name.as_bytes()) {

@@ -22,6 +22,7 @@ use crate::guard::resolve::{Lookup, Resolver, SystemLookup};
 use crate::guard::{Guard, Reach};
 
 mod headers;
+mod short;
 #[cfg(test)]
 mod tests;
 mod turn;

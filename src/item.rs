@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::link::rewrite::Opened;
+
 /// The short number people say ("veto 42"). Given once, never reused.
 pub type Number = u64;
 
@@ -477,6 +479,10 @@ pub struct Item {
     /// Links that a person wants as their author wrote them, whatever the rules make of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
+    /// What shorteners answered, by the short link as it was asked. Kept for as long as the item: where a short link leads
+    /// may change, and what was announced is what it led to then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub opened: BTreeMap<String, Asked>,
     /// When its origin was last read successfully.
     #[serde(default)]
     pub checked: Option<Timestamp>,
@@ -552,6 +558,20 @@ impl Item {
             }
         }
     }
+}
+
+/// A shortener that was asked where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When it was first asked.
+    pub since: Timestamp,
+    /// When it was last asked.
+    pub at: Timestamp,
+    /// What it said; `None`: it could not be reached yet.
+    pub answer: Option<Opened>,
+    /// Why it could not be reached, in words for the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What a veto or a retraction came too late for.

@@ -26,6 +26,7 @@ pub mod item;
 pub mod journal;
 pub mod life;
 pub mod link;
+pub mod linker;
 pub mod metrics;
 pub mod outbox;
 pub mod plan;

@@ -21,6 +21,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::HoldSettings;
 use crate::item::{Delivery, Found, Item, Number, Origin, Phase, Post, Progress, State, TooLate, Verdict, VerdictKind};
+use crate::link::rewrite::Opened;
 use crate::platform::{Published, ReadBack, SendError};
 
 pub use act::act;
@@ -178,6 +179,15 @@ pub enum Event {
         origin: Box<Origin>,
         /// What the policy says of it as it is there: a stricter word counts, a looser one does not.
         verdict: Verdict,
+    },
+    /// A shortener was asked where the item's link leads (links.md 2).
+    Opened {
+        /// The short link.
+        short: String,
+        /// What it said, or why it could not be reached.
+        answer: Result<Opened, String>,
+        /// Posts worded with what is known now, for the accounts where that is possible.
+        posts: BTreeMap<String, Post>,
     },
     /// Its origin was read.
     Reachable,

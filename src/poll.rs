@@ -16,12 +16,11 @@ use crate::hold;
 use crate::http::Http;
 use crate::item::{Found, Item, Number, Origin, Phase, VerdictKind, Visibility};
 use crate::life::{self, Event, Rules};
-use crate::policy::{Fields, Policy};
-use crate::render::Templates;
+use crate::policy::Fields;
 use crate::schedule::{self, Agenda, Due};
 use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError, Which};
-use crate::wording;
+use crate::wording::Wording;
 
 /// Sources asked at the same time; of one host only ever one.
 const AT_ONCE: usize = 8;
@@ -93,8 +92,7 @@ pub struct Poller {
     clock: Arc<dyn Clock>,
     http: Http,
     config: Arc<Config>,
-    policy: Arc<Policy>,
-    templates: Arc<Templates>,
+    wording: Arc<Wording>,
     watched: BTreeMap<String, Watched>,
     agenda: Mutex<Agenda>,
     /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
@@ -123,6 +121,11 @@ pub struct Hint {
 }
 
 impl Poller {
+    /// The clients it reads with.
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
+    }
+
     /// A poller over the configured sources. Those that are switched off are not polled, but what they announced before
     /// is still read again before it leaves (promise 10).
     pub fn new(
@@ -130,22 +133,12 @@ impl Poller {
         clock: Arc<dyn Clock>,
         http: Http,
         config: Arc<Config>,
-        policy: Arc<Policy>,
-        templates: Arc<Templates>,
+        wording: Arc<Wording>,
         watched: Vec<Watched>,
     ) -> Result<Self, StoreError> {
         let watched: BTreeMap<String, Watched> = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
-        let poller = Self {
-            store,
-            clock,
-            http,
-            config,
-            policy,
-            templates,
-            watched,
-            agenda: Mutex::default(),
-            skews: Mutex::default(),
-        };
+        let poller =
+            Self { store, clock, http, config, wording, watched, agenda: Mutex::default(), skews: Mutex::default() };
         for (name, watched) in poller.watched.iter().filter(|(_, watched)| watched.config.enabled) {
             let record = poller.source_record(watched)?;
             if record.stopped.is_some() {
@@ -725,7 +718,11 @@ impl Poller {
         };
         for _ in 0..CONFLICT_TRIES {
             let same = self.same_thing(&origin.found)?;
-            let verdict = self.policy.evaluate(&Fields::new(&origin.found, &watched.config.name, &watched.config.kind));
+            let verdict = self.wording.rulebook().policy.evaluate(&Fields::new(
+                &origin.found,
+                &watched.config.name,
+                &watched.config.kind,
+            ));
             let change = match same {
                 Some(item) => {
                     tally.seen = 0;
@@ -1003,10 +1000,11 @@ impl Poller {
         // Which thing it is does not change with its words.
         let found = &Found { key: item.origins[origin].found.key.clone(), ..found.clone() };
         next.origins[origin].found = found.clone();
-        let verdict = self.policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
+        let verdict =
+            self.wording.rulebook().policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
         let (posts, problems) = match item.phase {
             Phase::Held | Phase::Vetoed { .. } | Phase::Withdrawn { .. } => {
-                wording::word_all(&self.store, &next, &self.config, &self.templates)?
+                self.wording.word_all(&self.store, &next)?
             }
             Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Duplicate { .. } => {
                 Default::default()

@@ -30,6 +30,8 @@ const MAX_PERSONS: usize = 4;
 pub struct Compose<'a> {
     /// The thing announced.
     pub found: &'a Found,
+    /// The address its post leads to: what the link rewriter made of the thing's own.
+    pub link: &'a str,
     /// `announcement`, `talk`, or a word of the operator's: chooses the template.
     pub kind: &'a str,
     /// Marks the source as the project's own or the community's, as the operator wrote it.
@@ -66,17 +68,22 @@ pub enum ComposeError {
         limit: usize,
     },
     /// The item's address is none that may stand in a post.
-    #[error("`{0}` is not an address for readers")]
-    Link(String),
+    #[error("`{link}` cannot be posted: {why}")]
+    Link {
+        /// The address.
+        link: String,
+        /// In words for the team.
+        why: String,
+    },
 }
 
 /// Words and fits one post.
 pub fn compose(input: &Compose<'_>, templates: &Templates) -> Result<Post, ComposeError> {
     let found = input.found;
-    let link = Url::parse(&found.url)
-        .ok()
-        .filter(link::is_for_readers)
-        .ok_or_else(|| ComposeError::Link(found.url.chars().take(200).collect()))?;
+    let link = Url::parse(input.link).ok().filter(link::is_for_readers).ok_or_else(|| ComposeError::Link {
+        link: input.link.chars().take(200).collect(),
+        why: "it is not an address for readers".to_owned(),
+    })?;
     let template = templates.choose(input.platform, input.kind);
     let unit = Unit::of(input.limits);
     let mut warnings = Vec::new();

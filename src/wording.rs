@@ -1,11 +1,15 @@
 //! From an item to its posts: which accounts, which templates, which limits. The words themselves are [`crate::render`]'s.
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
 use crate::config::{AccountConfig, AccountSpec, Config};
 use crate::item::{Found, Item, Post};
+use crate::link::rewrite::{Opened, Rewrite};
+use crate::linker::Linker;
 use crate::platform::{self, Limits};
+use crate::policy::Policy;
 use crate::render::{self, Compose, ComposeError, Templates};
 use crate::store::{Store, StoreError};
 
@@ -23,80 +27,174 @@ pub fn usual_limits(account: &AccountConfig) -> Limits {
     }
 }
 
-/// The post of one account for an item as it is now.
-pub fn word(
-    item: &Item,
-    account: &AccountConfig,
-    config: &Config,
-    templates: &Templates,
-    limits: &Limits,
-) -> Result<Post, ComposeError> {
-    let mark = item.origins.first().and_then(|origin| config.source(&origin.source)).and_then(|s| s.mark.as_deref());
-    word_found(item.found(), &item.kind, mark, account, templates, limits)
+/// What of a configuration can be read again while the service runs.
+#[derive(Debug)]
+pub struct Rulebook {
+    /// How posts are worded.
+    pub templates: Templates,
+    /// What becomes of links.
+    pub linker: Linker,
+    /// What is ignored and what asks.
+    pub policy: Policy,
 }
 
-/// The post of one account for a reading that is no item yet (`oyez preview`).
-pub fn word_found(
-    found: &Found,
-    kind: &str,
-    mark: Option<&str>,
-    account: &AccountConfig,
-    templates: &Templates,
-    limits: &Limits,
-) -> Result<Post, ComposeError> {
-    render::compose(
-        &Compose {
-            found,
-            kind,
-            mark,
-            hashtags: &account.hashtags,
-            language: account.language.as_deref(),
-            platform: account.platform(),
-            limits,
-        },
-        templates,
-    )
+/// How posts are worded with one configuration.
+#[derive(Debug)]
+pub struct Wording {
+    config: Arc<Config>,
+    rulebook: RwLock<Arc<Rulebook>>,
+}
+
+impl Wording {
+    /// Puts them together.
+    pub fn new(config: Arc<Config>, rulebook: Rulebook) -> Self {
+        Self { config, rulebook: RwLock::new(Arc::new(rulebook)) }
+    }
+
+    /// What is in force. Held by whoever asks for as long as one decision takes.
+    pub fn rulebook(&self) -> Arc<Rulebook> {
+        Arc::clone(&self.rulebook.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this is in force. Posts that are worded already stay as they are (`lifecycle.md` section 2).
+    pub fn replace(&self, rulebook: Rulebook) {
+        *self.rulebook.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rulebook);
+    }
+
+    /// The one link of an item's posts: what its address becomes, with what is known of shorteners so far.
+    pub fn link(&self, item: &Item) -> Rewrite {
+        self.link_of(item, &item.found().url)
+    }
+
+    fn link_of(&self, item: &Item, input: &str) -> Rewrite {
+        let kept = item.kept.iter().any(|kept| kept == input);
+        self.rulebook()
+            .linker
+            .rewrite(input, kept, &|short| item.opened.get(short).and_then(|asked| asked.answer.clone()))
+    }
+
+    /// The post of one account for an item as it is now.
+    pub fn word(&self, item: &Item, account: &AccountConfig, limits: &Limits) -> Result<Post, ComposeError> {
+        let source = item.origins.first().and_then(|origin| self.config.source(&origin.source));
+        let mark = source.and_then(|source| source.mark.as_deref());
+        self.compose(item.found(), &self.link(item), &item.kind, mark, account, limits)
+    }
+
+    /// The post of one account for a reading that is no item yet (`oyez preview`); `opened` knows shorteners.
+    pub fn word_found(
+        &self,
+        found: &Found,
+        kind: &str,
+        mark: Option<&str>,
+        account: &AccountConfig,
+        limits: &Limits,
+        opened: &dyn Fn(&str) -> Option<Opened>,
+    ) -> Result<Post, ComposeError> {
+        self.compose(found, &self.rulebook().linker.rewrite(&found.url, false, opened), kind, mark, account, limits)
+    }
+
+    fn compose(
+        &self,
+        found: &Found,
+        link: &Rewrite,
+        kind: &str,
+        mark: Option<&str>,
+        account: &AccountConfig,
+        limits: &Limits,
+    ) -> Result<Post, ComposeError> {
+        let address = match (&link.output, &link.unopened) {
+            (Some(address), None) => address,
+            (_, Some(short)) => {
+                let why = "it is a link shortener's, and nobody knows yet where it leads".to_owned();
+                return Err(ComposeError::Link { link: short.clone(), why });
+            }
+            (None, None) => {
+                let why = link.refused.clone().unwrap_or_default();
+                return Err(ComposeError::Link { link: link.input.clone(), why });
+            }
+        };
+        let rulebook = self.rulebook();
+        let mut post = render::compose(
+            &Compose {
+                found,
+                link: address,
+                kind,
+                mark,
+                hashtags: &account.hashtags,
+                language: account.language.as_deref(),
+                platform: account.platform(),
+                limits,
+            },
+            &rulebook.templates,
+        )?;
+        post.warnings.extend(link.flags.iter().map(|flag| format!("the link: {flag}")));
+        let refused = rulebook.linker.refused_in(&post.text);
+        if let Some(link) = refused.into_iter().next() {
+            let why = "it is a link shortener's, or leads to no public place".to_owned();
+            return Err(ComposeError::Link { link, why });
+        }
+        Ok(post)
+    }
+
+    /// The posts of every account that takes the item. One that cannot be worded does not stop the others.
+    pub fn word_all(&self, store: &Store, item: &Item) -> Result<Worded, StoreError> {
+        let mut posts = BTreeMap::new();
+        let mut problems = BTreeMap::new();
+        for account in self.config.accounts_for(&item.kind) {
+            match self.word(item, account, &limits(store, account)?) {
+                Ok(post) => {
+                    posts.insert(account.name.clone(), post);
+                }
+                Err(error) => {
+                    problems.insert(account.name.clone(), error.to_string());
+                }
+            }
+        }
+        Ok((posts, problems))
+    }
+
+    /// The `links` of `oyez preview --json`: every link found, and what becomes of it.
+    pub fn links(&self, found: &Found, opened: &dyn Fn(&str) -> Option<Opened>) -> Vec<Value> {
+        let rulebook = self.rulebook();
+        addresses(found).map(|input| link_object(&rulebook.linker.rewrite(input, false, opened))).collect()
+    }
+
+    /// The `links` of `oyez show --json`: as [`Wording::links`], of all its places, and which of them a person wants kept
+    /// as they are.
+    pub fn links_of(&self, item: &Item) -> Vec<Value> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut links = Vec::new();
+        for input in item.origins.iter().flat_map(|origin| addresses(&origin.found)) {
+            if seen.contains(&input) {
+                continue;
+            }
+            seen.push(input);
+            let mut link = link_object(&self.link_of(item, input));
+            link["kept"] = json!(item.kept.iter().any(|kept| kept == input));
+            links.push(link);
+        }
+        links
+    }
 }
 
 /// Posts by account, and for the accounts that could not be worded the reason.
 pub type Worded = (BTreeMap<String, Post>, BTreeMap<String, String>);
 
-/// The posts of every account that takes the item. One that cannot be worded does not stop the others.
-pub fn word_all(store: &Store, item: &Item, config: &Config, templates: &Templates) -> Result<Worded, StoreError> {
-    let mut posts = BTreeMap::new();
-    let mut problems = BTreeMap::new();
-    for account in config.accounts_for(&item.kind) {
-        match word(item, account, config, templates, &limits(store, account)?) {
-            Ok(post) => {
-                posts.insert(account.name.clone(), post);
-            }
-            Err(error) => {
-                problems.insert(account.name.clone(), error.to_string());
-            }
-        }
-    }
-    Ok((posts, problems))
-}
-
-/// The `links` of `oyez preview --json`: every link found and what becomes of it. Nothing is rewritten yet; a link the
-/// gate refuses is named with the reason.
-pub fn links(found: &Found) -> Vec<Value> {
-    found.links.iter().map(|input| link_object(input)).collect()
-}
-
-/// The `links` of `oyez show --json`: as [`links`], and which of them a person wants kept as they are.
-pub fn links_of(item: &Item) -> Vec<Value> {
-    let mut links = links(item.found());
-    for link in &mut links {
-        link["kept"] = json!(item.kept.iter().any(|kept| link["input"] == *kept));
-    }
-    links
+/// The addresses in a thing's text, in order, and its own where it is not among them: the one its posts lead to.
+pub fn addresses(found: &Found) -> impl Iterator<Item = &str> {
+    let own = Some(found.url.as_str()).filter(|url| !found.links.iter().any(|link| link == url));
+    found.links.iter().map(String::as_str).chain(own)
 }
 
 /// One object of `oyez link --json`.
-pub fn link_object(input: &str) -> Value {
-    match crate::link::examine(input) {
-        Ok(output) => json!({"input": input, "output": output, "refused": null, "steps": []}),
-        Err(refused) => json!({"input": input, "output": null, "refused": refused, "steps": []}),
-    }
+pub fn link_object(rewrite: &Rewrite) -> Value {
+    let steps: Vec<Value> = rewrite
+        .steps
+        .iter()
+        .map(|step| json!({"kind": step.kind, "from": step.from, "to": step.to, "why": step.why}))
+        .collect();
+    json!({
+        "input": rewrite.input, "output": rewrite.output, "refused": rewrite.refused,
+        "steps": steps, "flags": rewrite.flags,
+    })
 }

@@ -38,6 +38,7 @@ let
     path = described "an absolute path" (types.strMatching "/.*");
     # A Nix path (./templates) is copied into the store, a text ("/etc/oyez/templates") stays where it is.
     directory = types.path;
+    directories = types.listOf types.path;
     url = described "an address like https://…, without user name and password" (types.strMatching "https?://[^@]+");
     listen = described "an address and a port, like 127.0.0.1:8080" (types.strMatching ".+:[0-9]+");
     duration = described "a duration, like 90s, 30m, 4h, 2d or 1d12h" (types.strMatching duration);
@@ -117,6 +118,7 @@ in
         example = { window = "12h"; security = { window = "30m"; quiet-hours = "none"; }; };
       };
       delivery = mkOption { type = one "delivery"; default = { }; description = "Retries."; };
+      links = mkOption { type = one "links"; default = { }; description = "What becomes of links."; };
       account = mkOption { type = types.listOf (one "account"); default = [ ]; description = "The identities that post."; };
       templates = mkOption { type = one "templates"; default = { }; description = "Templates of your own."; };
       policy = mkOption {

@@ -2,8 +2,9 @@
 use serde_json::json;
 
 use super::{CONFLICT_TRIES, Desk, Done, Failure, Sink, busy};
-use crate::link;
+use crate::link::rewrite::nothing_opened;
 use crate::store::{Change, CommitError, Note};
+use crate::wording;
 
 impl Desk {
     /// Records that this link of the item is not to be rewritten, whatever the rules say; a second time changes nothing.
@@ -19,12 +20,12 @@ impl Desk {
         let number = self.one(item)?;
         for _ in 0..CONFLICT_TRIES {
             let mut item = self.must(number)?;
-            let links: Vec<&str> = item.origins.iter().flat_map(|o| &o.found.links).map(String::as_str).collect();
+            let links: Vec<&str> = item.origins.iter().flat_map(|o| wording::addresses(&o.found)).collect();
             if !links.contains(&url) {
                 let hint = (!links.is_empty()).then(|| format!("its links: {}", links.join(" ")));
                 return Err(Failure::failed(format!("item {number} has no link `{url}`"), hint));
             }
-            if let Err(refused) = link::examine(url) {
+            if let Some(refused) = self.wording.rulebook().linker.rewrite(url, true, &nothing_opened).refused {
                 return Err(Failure::failed(format!("`{url}` cannot be kept: {refused}"), None));
             }
             let changed = !item.kept.iter().any(|kept| kept == url);

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,7 +61,7 @@ fn origin(source: &str, id: u64) -> Origin {
         author: Some(Author { name: "Eve Example".into(), ..Author::default() }),
         published: Some(at(0)),
         text: format!("Something happened, says Mitwisserin of the {source}."),
-        links: vec!["https://example.org/a".into(), "ftp://example.org/b".into()],
+        links: vec!["https://example.org/a".into(), "file:///etc/hosts".into()],
         tags: vec!["release".into()],
         ..Found::default()
     };
@@ -81,8 +79,9 @@ impl Bench {
         let store = Store::open(&dir.path().join("store")).unwrap();
         let clock = Arc::new(ManualClock::new(at(0)));
         let config = Config::parse(CONFIG, "oyez.toml", &Env::of([("TOKEN", "secret")])).unwrap().config;
-        let templates = Arc::new(Templates::new(&BTreeMap::new()));
-        let desk = Desk::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(config), templates, served);
+        let config = Arc::new(config);
+        let wording = Arc::new(crate::app::load_wording(&config).unwrap());
+        let desk = Desk::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>, config, wording, served);
         Self { _dir: dir, store, clock, desk }
     }
 
@@ -291,7 +290,7 @@ fn a_kept_link_is_recorded_once_with_its_reason_and_survives_joining() {
     let (shown, _) = bench.ask(Request::Show { item: high.to_string() });
     assert_eq!((&shown[0]["links"][0]["kept"], &shown[0]["links"][1]["kept"]), (&json!(true), &json!(false)));
     refused_with(keep(high, "https://example.org/other").1, 1, "no link");
-    refused_with(keep(high, "ftp://example.org/b").1, 1, "cannot be kept");
+    refused_with(keep(high, "file:///etc/hosts").1, 1, "cannot be kept");
     refused_with(keep(4711, "https://example.org/a").1, 3, "no item");
     bench.join(low, high).1.unwrap();
     assert_eq!(bench.item(low).kept, ["https://example.org/a"]);

@@ -259,11 +259,11 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// What is found in links (arguments or lines on stdin): the canonical address, or why it is refused.
+    /// What the rewriter does to each link (arguments or lines on stdin), and why.
     Link {
         /// Addresses; none: lines on stdin.
         urls: Vec<String>,
-        /// Ask no network (this version never does).
+        /// Ask no network: shorteners stay as they are.
         #[arg(long)]
         offline: bool,
     },

@@ -17,7 +17,7 @@ pub(crate) fn run(speed: f64, stay: bool, out: &mut Out) -> anyhow::Result<()> {
         .into());
     }
     let mut played = Played { chapter: None };
-    let stop = app::until_told_to_stop()?;
+    let stop = app::until_told_to_stop(|| {})?;
     let ended = runtime()?
         .block_on(async { demo::run(Options { speed, stay }, &mut |event| played.hear(out, event), stop).await });
     played.end(out)?;

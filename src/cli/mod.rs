@@ -6,6 +6,7 @@ mod online;
 mod preview;
 mod view;
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ use crate::app::{self, App};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, Parsed};
+use crate::http::Http;
+use crate::link::rewrite::nothing_opened;
+use crate::linker::Linker;
 use crate::progress::Supervisor;
 use crate::socket;
 use crate::store::{OpenError, Store};
@@ -171,7 +175,7 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             for warning in &parsed.warnings {
                 tracing::warn!("{warning}");
             }
-            serve(parsed.config, *once, *all, out)
+            serve(cli, parsed.config, *once, *all, out)
         }
         Command::Check { online } => check_all(cli, *online, out),
         Command::Health => runtime()?.block_on(health::ask(&load_without_secrets(cli)?.config, out)),
@@ -231,7 +235,7 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
             ask(cli, out, request, View::Acted { act: "forget" })
         }
-        Command::Link { urls, offline: _ } => link(urls, out),
+        Command::Link { urls, offline } => link(cli, urls, *offline, out),
         Command::Count { platform, warning, limit } => count(*platform, warning, *limit, out),
         Command::Log { verify: true, .. } => ask(cli, out, Request::Verify, View::Verified),
         Command::Log { item, .. } => ask(cli, out, Request::Log { item: *item }, View::Log),
@@ -292,7 +296,7 @@ fn load_or_plain(cli: &Cli) -> anyhow::Result<Parsed> {
     }
 }
 
-fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result<()> {
+fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = Arc::new(config);
@@ -317,7 +321,14 @@ fn serve(config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result
     }
     let app = app.counting(crate::metrics::install());
     let supervisor = Supervisor::of(&Env::of_process()).context("`$NOTIFY_SOCKET` cannot be used")?;
-    runtime.block_on(app.run(&supervisor, app::until_told_to_stop()?))
+    let reload = || {
+        let read = load(cli).map_err(|error| format!("{error:#}"));
+        let reloaded = read.and_then(|parsed| app.reload(&parsed.config).map_err(|problems| problems.to_string()));
+        if let Err(problems) = reloaded {
+            tracing::error!("not reloaded, everything stays as it was: {problems}");
+        }
+    };
+    runtime.block_on(app.run(&supervisor, app::until_told_to_stop(reload)?))
 }
 
 /// `serving`: by the service itself, which does not come by the socket.
@@ -389,8 +400,8 @@ fn dispatch(
             opened => break opened.map_err(|error| unopened(config, false, &error))?,
         }
     };
-    let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
-    let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(templates), None);
+    let wording = app::load_wording(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(wording), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)
 }
 
@@ -431,15 +442,31 @@ fn new_text(cli: &Cli, item: &str, account: &str) -> anyhow::Result<String> {
     text.context("cannot read the edited text")
 }
 
-fn link(urls: &[String], out: &mut Out) -> anyhow::Result<()> {
-    let one = |input: &str, out: &mut Out| -> anyhow::Result<()> {
-        let object = crate::wording::link_object(input);
+fn link(cli: &Cli, urls: &[String], offline: bool, out: &mut Out) -> anyhow::Result<()> {
+    let config = load_or_plain(cli)?.config;
+    let linker = Linker::new(&config).map_err(|error| Failure::usage(error.to_string(), None))?;
+    let network = match offline || !linker.expands() {
+        true => None,
+        false => Some((runtime()?, Http::new(&config.network, config.service.contact.as_deref())?)),
+    };
+    let mut known = BTreeMap::new();
+    let mut one = |input: &str, out: &mut Out| -> anyhow::Result<()> {
+        let mut rewrite = match &network {
+            Some((runtime, http)) => runtime.block_on(linker.open(http, input, &mut known)),
+            None => linker.rewrite(input, false, &nothing_opened),
+        };
+        if let Some(Err(error)) = rewrite.unopened.as_ref().and_then(|short| known.get(short)) {
+            rewrite.refused = Some(format!("a link shortener that does not say where it leads: {error}"));
+            rewrite.output = None;
+        }
+        let object = crate::wording::link_object(&rewrite);
         if out.json {
             out.line(object)?
         } else {
             out.line(view::link(&object))?
         }
-        Ok(())
+        // One at a time: a shortener may take its seconds.
+        Ok(out.finish()?)
     };
     if urls.is_empty() {
         for line in std::io::stdin().lines() {

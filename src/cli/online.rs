@@ -1,5 +1,6 @@
 //! What `oyez check --online` and `oyez init` ask of the network.
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::check::Finding;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, init as written};
 use crate::http::Http;
+use crate::link::rewrite::nothing_opened;
 use crate::source::PollContext;
 
 /// Topics shown by `oyez init`.
@@ -105,7 +107,8 @@ pub(super) async fn init(url: &Url, output: &Path, out: &mut Out) -> anyhow::Res
         return Ok(());
     }
     out.line(format_args!("{} is written. The newest topics would be posted like this:\n", output.display()))?;
-    let templates = app::load_templates(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let config = Arc::new(config);
+    let wording = app::load_wording(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let mut sightings = polled.sightings;
     sightings.sort_by_key(|sighting| std::cmp::Reverse(sighting.published));
     for sighting in sightings.into_iter().take(SHOWN) {
@@ -123,7 +126,7 @@ pub(super) async fn init(url: &Url, output: &Path, out: &mut Out) -> anyhow::Res
         };
         let account = &config.accounts[0];
         let limits = crate::wording::usual_limits(account);
-        match crate::wording::word_found(&found, "announcement", None, account, &templates, &limits) {
+        match wording.word_found(&found, "announcement", None, account, &limits, &nothing_opened) {
             Ok(post) => {
                 let head = view::paint(out.color, "1", &found.title);
                 out.line(head)?;

@@ -1,6 +1,8 @@
 //! `oyez preview`: what would be posted, without a store and without a running service.
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -13,13 +15,16 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Parsed};
 use crate::http::Http;
 use crate::item::{Found, Visibility};
-use crate::policy::{Fields, Policy};
-use crate::render::Templates;
+use crate::link::rewrite::Opened;
+use crate::policy::Fields;
 use crate::source::document;
-use crate::wording;
+use crate::wording::{self, Wording};
 
 /// In bytes: the largest capture of a real catalogue is a tenth of it.
 const MAX_DOCUMENT: u64 = 16 << 20;
+
+/// Links that are opened for one preview.
+const MOST_LINKS: usize = 20;
 
 pub(super) fn run(
     parsed: Parsed,
@@ -39,10 +44,21 @@ pub(super) fn run(
         )
         .into());
     }
-    let templates = app::load_templates(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
-    let policy = app::compile_policy(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    let config = Arc::new(config.clone());
+    let config = &config;
+    let mut rulebook = app::load_rulebook(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    if let Some(url) = url {
+        rulebook.linker.trust(url);
+    }
+    let wording = Wording::new(Arc::clone(config), rulebook);
+    // A saved document is looked at without the network.
+    let mut known = BTreeMap::new();
     let found = match (url, file) {
-        (Some(url), _) => runtime()?.block_on(fetch(config, url))?,
+        (Some(url), _) => {
+            let (found, shorts) = runtime()?.block_on(fetch(config, url, &wording))?;
+            known = shorts;
+            found
+        }
         (None, Some(file)) => {
             let (bytes, name) = read(file)?;
             document::recognise(&bytes, name.as_deref())
@@ -50,8 +66,9 @@ pub(super) fn run(
         }
         (None, None) => unreachable!("clap asks for one of the two"),
     };
+    let opened = |short: &str| known.get(short).and_then(|one: &Result<Opened, String>| one.clone().ok());
     for found in found {
-        let document = preview(&found, config, &policy, &templates, account);
+        let document = preview(&found, config, &wording, account, &opened);
         if out.json {
             out.line(document)?;
         } else {
@@ -80,23 +97,40 @@ fn read(file: &Path) -> anyhow::Result<(Vec<u8>, Option<String>)> {
     Ok((bytes, name))
 }
 
-async fn fetch(config: &Config, url: &Url) -> anyhow::Result<Vec<Found>> {
+/// What is at an address, and what the shorteners in it answered.
+async fn fetch(config: &Config, url: &Url, wording: &Wording) -> anyhow::Result<(Vec<Found>, Known)> {
     let http = Http::new(&config.network, config.service.contact.as_deref())?;
-    document::fetch(&http, url, &config.sources, SystemClock::new().now())
+    let found = document::fetch(&http, url, &config.sources, SystemClock::new().now())
         .await
-        .map_err(|error| Failure::failed(format!("cannot preview `{url}`: {error}"), None).into())
+        .map_err(|error| Failure::failed(format!("cannot preview `{url}`: {error}"), None))?;
+    let mut known = Known::new();
+    let rulebook = wording.rulebook();
+    for link in found.iter().flat_map(wording::addresses).take(MOST_LINKS) {
+        rulebook.linker.open(&http, link, &mut known).await;
+    }
+    Ok((found, known))
 }
 
+/// Shorteners that were asked, and what came of it.
+type Known = BTreeMap<String, Result<Opened, String>>;
+
 /// One object of `oyez preview --json`.
-fn preview(found: &Found, config: &Config, policy: &Policy, templates: &Templates, only: Option<&str>) -> Value {
+fn preview(
+    found: &Found,
+    config: &Config,
+    wording: &Wording,
+    only: Option<&str>,
+    opened: &dyn Fn(&str) -> Option<Opened>,
+) -> Value {
     // The kind is what the source that would have heard it says; without one, what the thing looks like.
     let source = document::source_of(found, &config.sources);
     let kind = source.map_or_else(|| document::usual_kind(found).to_owned(), |source| source.kind.clone());
-    let verdict = policy.evaluate(&Fields::new(found, source.map_or("", |s| s.name.as_str()), &kind));
+    let verdict =
+        wording.rulebook().policy.evaluate(&Fields::new(found, source.map_or("", |s| s.name.as_str()), &kind));
     let mark = source.and_then(|source| source.mark.as_deref());
     let mut posts = Vec::new();
     for account in config.accounts.iter().filter(|a| only.map_or(a.takes(&kind), |name| a.name == name)) {
-        match wording::word_found(found, &kind, mark, account, templates, &wording::usual_limits(account)) {
+        match wording.word_found(found, &kind, mark, account, &wording::usual_limits(account), opened) {
             Ok(post) => posts.push(post_object(&account.name, Some(account.platform()), &post)),
             Err(error) => posts.push(json!({
                 "account": account.name, "platform": account.platform(), "text": null, "length": 0,
@@ -108,7 +142,7 @@ fn preview(found: &Found, config: &Config, policy: &Policy, templates: &Template
     let mut document = json!({
         "item": found_object(found, &kind),
         "policy": {"verdict": verdict.verdict, "rule": verdict.rule, "because": verdict.because},
-        "links": wording::links(found),
+        "links": wording.links(found, opened),
         "posts": posts,
     });
     if let Visibility::Gone(why) = &found.visibility {
@@ -141,8 +175,15 @@ fn show(document: &Value, out: &mut Out) -> std::io::Result<()> {
         out.line(head)?;
         view::post_lines(out, post)?;
     }
-    for link in document["links"].as_array().into_iter().flatten().filter(|link| link["refused"].is_string()) {
-        out.line(format_args!("refused link: {}: {}", text(&link["input"]), text(&link["refused"])))?;
+    let is_changed =
+        |link: &&Value| link["input"] != link["output"] || link["flags"].as_array().is_some_and(|f| !f.is_empty());
+    let mut changed = document["links"].as_array().into_iter().flatten().filter(is_changed).peekable();
+    if changed.peek().is_some() {
+        out.line("")?;
+        out.line(view::paint(out.color, "1", "links"))?;
+    }
+    for link in changed {
+        out.line(view::link(link))?;
     }
     out.line("")
 }

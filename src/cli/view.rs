@@ -189,6 +189,13 @@ impl Shown {
                 None => String::new(),
             };
             out.line(format_args!("{:<12} {}{fate}", "link", string(&link["input"])))?;
+            for step in link["steps"].as_array().into_iter().flatten() {
+                out.line(format_args!("{:<12}   {} -> {}", "", string(&step["kind"]), string(&step["to"])))?;
+                out.line(format_args!("{:<12}     {}", "", string(&step["why"])))?;
+            }
+            for flag in link["flags"].as_array().into_iter().flatten() {
+                out.line(format_args!("{:<12}   ! {}", "", string(flag)))?;
+            }
         }
         for delivery in item["deliveries"].as_array().into_iter().flatten() {
             out.line("")?;
@@ -318,13 +325,22 @@ pub(crate) fn picture(out: &mut Out, url: Option<&str>, alt: Option<&str>) -> st
     out.line(format_args!("{bar}[image] {url}({alt})"))
 }
 
-/// One line of `oyez link`.
+/// What `oyez link` says of one link: the address, what it becomes, each step with its reason.
 pub(crate) fn link(object: &Value) -> String {
-    match object["output"].as_str() {
-        Some(output) if object["input"] == output => output.to_owned(),
-        Some(output) => format!("{}\n  -> {output}", string(&object["input"])),
-        None => format!("{}\n  refused: {}", string(&object["input"]), string(&object["refused"])),
+    let mut text = string(&object["input"]);
+    for step in object["steps"].as_array().into_iter().flatten() {
+        text.push_str(&format!("\n  {} -> {}", string(&step["kind"]), string(&step["to"])));
+        text.push_str(&format!("\n    {}", string(&step["why"])));
     }
+    for flag in object["flags"].as_array().into_iter().flatten() {
+        text.push_str(&format!("\n  ! {}", string(flag)));
+    }
+    match object["output"].as_str() {
+        Some(output) if object["input"] == output => {}
+        Some(output) => text.push_str(&format!("\n  = {output}")),
+        None => text.push_str(&format!("\n  refused: {}", string(&object["refused"]))),
+    }
+    text
 }
 
 /// One line of `oyez run --once`.

@@ -28,6 +28,8 @@ pub struct Config {
     pub network: Network,
     /// `[[source]]`, in the order of the file: text and kind of a joined item come from the first.
     pub sources: Vec<SourceConfig>,
+    /// `[links]`.
+    pub links: LinksConfig,
     /// `[hold]` and `[hold.KIND]`.
     pub hold: Hold,
     /// `[delivery]`.
@@ -181,6 +183,18 @@ pub enum SourceSpec {
     },
 }
 
+impl SourceSpec {
+    /// The address that the operator named: of the forum, the feed, the API, the instance.
+    pub fn url(&self) -> &Url {
+        match self {
+            SourceSpec::Discourse { url, .. }
+            | SourceSpec::Feed { url }
+            | SourceSpec::MediaCcc { url, .. }
+            | SourceSpec::PeerTube { url, .. } => url,
+        }
+    }
+}
+
 /// A secret, read from a file, the environment or systemd's credentials; never printed.
 #[derive(Debug, Clone)]
 pub struct Secret(pub SecretString);
@@ -285,6 +299,17 @@ pub enum Period {
     Day,
     /// Anything else rolls.
     Rolling(Duration),
+}
+
+/// `[links]`.
+#[derive(Debug, Clone)]
+pub struct LinksConfig {
+    /// Ask known shorteners where they lead.
+    pub expand: bool,
+    /// Files of rules, read after the built-in ones.
+    pub rules: Vec<PathBuf>,
+    /// Hosts whose links are never touched, in lower case; a host counts for all below it.
+    pub keep: Vec<String>,
 }
 
 /// `[delivery]`.

@@ -15,8 +15,8 @@ use super::error::ConfigError;
 use super::settings::{LATER, LATER_PLATFORMS, SETTINGS};
 use super::value::{duration, rate, time, weekday};
 use super::{
-    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, Network, PolicyRule, QuietHours,
-    Rate, Secret, Service, SourceConfig, SourceSpec,
+    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, LinksConfig, Network, PolicyRule,
+    QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
 };
 use crate::item::VerdictKind;
 use crate::policy::Policy;
@@ -436,6 +436,7 @@ impl<'a> Parser<'a> {
         let sources: Vec<_> = root.tables("source").iter().map(|table| self.source(table)).collect();
         let accounts: Vec<_> = root.tables("account").iter().map(|table| self.account(table)).collect();
         let hold = self.hold(&root.table("hold"), &service.time_zone, &accounts);
+        let links = self.links(&root.table("links"));
         let delivery = root.table("delivery");
         let delivery_config = DeliveryConfig {
             give_up: delivery.duration("give-up", Duration::from_secs(2 * 86_400)),
@@ -449,7 +450,28 @@ impl<'a> Parser<'a> {
         root.finish();
         self.unique("source", sources.iter().map(|s| (s.name.as_str(), s.was.as_deref())));
         self.unique("account", accounts.iter().map(|a| (a.name.as_str(), a.was.as_deref())));
-        Config { service, network, sources, hold, delivery: delivery_config, accounts, templates_dir, policy }
+        Config { service, network, sources, links, hold, delivery: delivery_config, accounts, templates_dir, policy }
+    }
+
+    fn links(&self, table: &Table<'_, '_>) -> LinksConfig {
+        let keep = table
+            .with("keep", "write a list of hosts, like [\"example.org\"]", |v| {
+                let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
+                list.iter()
+                    .map(|entry| {
+                        let host = text(entry.get_ref())?;
+                        match url::Host::parse(host.trim_end_matches('.')) {
+                            Ok(url::Host::Domain(host)) => Ok(host),
+                            Ok(_) | Err(_) => Err(format!("`{host}` is not the name of a host")),
+                        }
+                    })
+                    .collect()
+            })
+            .unwrap_or_default();
+        let rules = table.strings("rules").unwrap_or_default().into_iter().map(PathBuf::from).collect();
+        let links = LinksConfig { expand: table.bool("expand", true), rules, keep };
+        table.finish();
+        links
     }
 
     fn unique<'s>(&self, what: &str, names: impl Iterator<Item = (&'s str, Option<&'s str>)>) {

@@ -96,20 +96,7 @@ fn until(then: Timestamp, now: Timestamp) -> Option<Duration> {
 /// two different addresses, and the way from https back to http are refused.
 pub fn location(headers: &HeaderMap, asked: &Url) -> Result<Option<Url>, HttpError> {
     let refused = |why: String| Err(HttpError::Bound(why));
-    let mut values = headers.get_all(header::LOCATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.any(|other| other != value) {
-        return refused("it redirects to two addresses at once".into());
-    }
-    if value.len() > crate::guard::MAX_URL_BYTES {
-        return refused(format!("it redirects to an address of {} bytes", value.len()));
-    }
-    // Bytes that are not UTF-8 stand for themselves, as in a browser.
-    let mut joined = String::new();
-    for chunk in value.as_bytes().utf8_chunks() {
-        joined.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| joined.push_str(&format!("%{byte:02X}")));
-    }
+    let Some(joined) = written_location(headers)? else { return Ok(None) };
     let Ok(mut next) = asked.join(&joined) else { return refused("it redirects to what is no address".into()) };
     if !matches!(next.scheme(), "http" | "https") {
         return refused(format!("it redirects to a `{}:` address", next.scheme()));
@@ -124,6 +111,26 @@ pub fn location(headers: &HeaderMap, asked: &Url) -> Result<Option<Url>, HttpErr
         next.set_fragment(asked.fragment());
     }
     Ok(Some(next))
+}
+
+/// `Location` as it is written, if there is one: not judged. Two different ones are refused, and absurdly long ones.
+pub fn written_location(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+    let refused = |why: String| Err(HttpError::Bound(why));
+    let mut values = headers.get_all(header::LOCATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|other| other != value) {
+        return refused("it redirects to two addresses at once".into());
+    }
+    if value.len() > crate::guard::MAX_URL_BYTES {
+        return refused(format!("it redirects to an address of {} bytes", value.len()));
+    }
+    // Bytes that are not UTF-8 stand for themselves, as in a browser.
+    let mut joined = String::new();
+    for chunk in value.as_bytes().utf8_chunks() {
+        joined.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| joined.push_str(&format!("%{byte:02X}")));
+    }
+    Ok(Some(joined))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use super::answer::{amended, claimed, give_up, left_over, outcome, read_back, re
 use super::{Applied, Event, OUTAGE, Refused, Rules, Work, is_gone, reads_the_same, replace_post, says};
 use crate::hold::later;
 use crate::hold::{self, settled_at};
-use crate::item::{Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
+use crate::item::{Asked, Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
+use crate::link::rewrite::Opened;
 
 /// Applies what happened.
 ///
@@ -25,6 +26,7 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         Event::GoneAt { origin, why } => gone(&mut work, origin, why, rules)?,
         Event::BackAt { origin, found } => back(&mut work, origin, *found)?,
         Event::AlsoAt { at, origin, verdict } => also_at(&mut work, at, *origin, verdict),
+        Event::Opened { short, answer, posts } => opened(&mut work, short, answer, posts, rules),
         Event::Reachable => {
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;
@@ -161,6 +163,64 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
         State::Duplicate => {}
     }
     Ok(())
+}
+
+/// A short link that nobody could open for this long is dead.
+const DEAD_AFTER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Where a short link leads was asked. A post that was waiting for it stands on the desk from now on, so it gets its
+/// grace: nobody could have seen it (3.4).
+fn opened(
+    work: &mut Work<'_>,
+    short: String,
+    answer: Result<Opened, String>,
+    posts: BTreeMap<String, Post>,
+    rules: &Rules<'_>,
+) {
+    let first = Asked { since: rules.now, at: rules.now, answer: None, error: None };
+    let asked = work.item.opened.entry(short.clone()).or_insert(first);
+    asked.at = rules.now;
+    let mut dead = None;
+    match answer {
+        Ok(answer) => {
+            let told = match &answer {
+                Opened::To(target) => format!("{short} leads to {target}"),
+                Opened::Nowhere(why) => {
+                    dead = Some(why.clone());
+                    format!("{short} does not say where it leads: {why}")
+                }
+            };
+            asked.answer = Some(answer);
+            asked.error = None;
+            work.note("opened", None, told);
+        }
+        Err(error) => {
+            if rules.now >= later(asked.since, DEAD_AFTER) {
+                dead = Some(error.clone());
+            }
+            asked.error = Some(error);
+        }
+    }
+    if let Some(why) = dead {
+        let text = format!("its link {short} does not say where it leads ({why}): nothing is posted without a link");
+        work.alarm(None, text);
+    }
+    let mut anew = false;
+    for (account, post) in posts {
+        let is_queued = work.item.deliveries.get(&account).is_some_and(|d| d.progress == Progress::Queued);
+        let old = work.item.posts.get(&account);
+        if !is_queued || work.item.phase != Phase::Held || old.is_some_and(|old| old.edited_by.is_some()) {
+            continue;
+        }
+        if old.is_none_or(|old| old.outdated_edit || !reads_the_same(old, &post)) {
+            anew = true;
+            replace_post(&mut work.item, &account, post);
+        }
+    }
+    if anew {
+        lapse(work);
+        work.grace(rules);
+    }
 }
 
 /// A verdict becomes stricter by itself, never looser without a person; the same one may give a new reason.

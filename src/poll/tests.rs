@@ -86,10 +86,10 @@ fn world() -> World {
         .map(|(config, source)| Watched { config: config.clone(), source: source as Arc<dyn Source> })
         .collect();
     let http = Http::new(&config.network, None).unwrap();
-    let policy = Policy::compile(&[]).unwrap_or_else(|_| panic!("no rules are no problem"));
-    let templates = Arc::new(Templates::new(&BTreeMap::new()));
+    let config = Arc::new(config);
+    let wording = Arc::new(crate::app::load_wording(&config).unwrap());
     let now: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-    let poller = Poller::new(store.clone(), now, http, Arc::new(config), Arc::new(policy), templates, watched).unwrap();
+    let poller = Poller::new(store.clone(), now, http, config, wording, watched).unwrap();
     World { _dir: dir, clock, store, poller, forum, blog }
 }
 

@@ -234,7 +234,7 @@ impl Templates {
                     Err(ComposeError::Template { line, reason, template }) => {
                         Some(Problem { template, line, message: reason })
                     }
-                    Err(other @ (ComposeError::TooLong { .. } | ComposeError::Link(_))) => {
+                    Err(other @ (ComposeError::TooLong { .. } | ComposeError::Link { .. })) => {
                         Some(problem(other.to_string(), None))
                     }
                 });

@@ -5,6 +5,7 @@ mod deploy;
 mod docs;
 mod health;
 mod kill;
+mod links;
 mod program;
 mod promises_delivery;
 mod promises_posters;

@@ -12,8 +12,11 @@ const CORE: [&str; 11] =
     ["item", "life", "hold", "outbox", "policy", "text", "link", "count", "render", "journal", "schedule"];
 
 /// What the core may name of the rest: settings and plain values, nothing that does anything.
-const VALUES: [&str; 5] = [
+const VALUES: [&str; 8] = [
     "crate::config",
+    "crate::guard::Guard",
+    "crate::guard::MAX_URL_BYTES",
+    "crate::guard::is_inside",
     "crate::platform::Limits",
     "crate::platform::Published",
     "crate::platform::ReadBack",

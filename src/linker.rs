@@ -1,0 +1,129 @@
+//! The rewriter as a configuration sets it up: its rules, the operator's own sites, what is kept.
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::config::{AccountSpec, Config, SourceSpec};
+use crate::guard::Guard;
+use crate::http::Http;
+use crate::link;
+use crate::link::gate::Gate;
+use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite};
+use crate::link::rules::{Rules, RulesError};
+
+/// Rewrites links for one configuration. Cheap to ask; made once.
+#[derive(Debug)]
+pub struct Linker {
+    rules: Arc<Rules>,
+    gate: Gate,
+    keep: Vec<String>,
+    referrers: Vec<String>,
+    expand: bool,
+}
+
+impl Linker {
+    /// Reads the files of rules that the configuration names.
+    ///
+    /// # Errors
+    /// The first file that is wrong.
+    pub fn new(config: &Config) -> Result<Self, RulesError> {
+        let servers = config.accounts.iter().filter_map(|account| match &account.spec {
+            AccountSpec::Mastodon { server, .. } => Some(server),
+            AccountSpec::File { .. } => None,
+        });
+        let own = config.sources.iter().map(|source| source.spec.url()).chain(servers).filter_map(link::host).collect();
+        let is_read = |spec: &SourceSpec| matches!(spec, SourceSpec::Discourse { .. } | SourceSpec::Feed { .. });
+        let referrers = config
+            .sources
+            .iter()
+            .filter(|source| is_read(&source.spec))
+            .filter_map(|source| Some(source.spec.url().host_str()?.to_owned()))
+            .collect();
+        Ok(Self {
+            rules: rules(&config.links.rules)?,
+            gate: Gate::new(Guard::new(&config.network.allow_private), own),
+            keep: config.links.keep.clone(),
+            referrers,
+            expand: config.links.expand,
+        })
+    }
+
+    /// Without a configuration: the built-in rules.
+    pub fn built_in() -> Self {
+        Self { rules: Rules::built_in(), gate: Gate::default(), keep: Vec::new(), referrers: Vec::new(), expand: true }
+    }
+
+    /// Whoever names this address by hand means it: its site counts as named in the configuration.
+    pub fn trust(&mut self, url: &Url) {
+        self.gate.trust(url);
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// May shorteners be asked?
+    pub fn expands(&self) -> bool {
+        self.expand
+    }
+
+    /// What becomes of a link. `kept`: a person wants it as it was written.
+    pub fn rewrite(&self, input: &str, kept: bool, opened: &dyn Fn(&str) -> Option<Opened>) -> Rewrite {
+        let context = Context { gate: &self.gate, keep: &self.keep, kept, referrers: &self.referrers, opened };
+        self.rules.rewrite(input, &context)
+    }
+
+    /// Asks the network whatever stands between a link and its target, hop by hop, at most [`MAX_HOPS`] times; what was
+    /// learnt is added to `known`. Returns the rewrite with it.
+    pub async fn open(
+        &self,
+        http: &Http,
+        input: &str,
+        known: &mut BTreeMap<String, Result<Opened, String>>,
+    ) -> Rewrite {
+        for _ in 0..=MAX_HOPS {
+            let rewrite = self.rewrite(input, false, &|short| known.get(short).and_then(|one| one.clone().ok()));
+            let Some(short) = rewrite.unopened.clone().filter(|short| self.expand && !known.contains_key(short)) else {
+                return rewrite;
+            };
+            let Ok(url) = Url::parse(&short) else { return rewrite };
+            let answer = http.open_short(&url, self.rules.may_answer_pages(&url)).await;
+            known.insert(short, answer);
+        }
+        self.rewrite(input, false, &|short| known.get(short).and_then(|one| one.clone().ok()))
+    }
+
+    /// The short links of known shorteners in a text, and what may stand in no post: nothing with one leaves.
+    pub fn refused_in(&self, text: &str) -> Vec<String> {
+        let urls = link::find(text).into_iter().filter_map(|range| Url::parse(&text[range]).ok());
+        urls.filter(|url| self.rules.is_short(url) || self.gate.judge(url).is_err()).map(String::from).collect()
+    }
+}
+
+/// In bytes: no honest file of rules is larger (ClearURLs': 106 kB).
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads files of rules and puts them on top of the built-in ones.
+fn rules(paths: &[PathBuf]) -> Result<Arc<Rules>, RulesError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let file = path.display().to_string();
+        let mut text = String::new();
+        let read =
+            std::fs::File::open(path).and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
+        let reason = match read {
+            Err(error) => error.to_string(),
+            Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => format!("it is larger than {MAX_FILE_BYTES} bytes"),
+            Ok(_) => {
+                files.push((file, text));
+                continue;
+            }
+        };
+        return Err(RulesError { file, line: None, reason });
+    }
+    Rules::with(files.iter().map(|(file, text)| (file.as_str(), text.as_str())))
+}
