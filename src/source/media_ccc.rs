@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::feed::{ask, looks_like_html};
-use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
+use super::{PollContext, Polled, Reread, Sighting, Source, SourceError, reason};
 use crate::http::{Answer, Get, Http, Validators};
 use crate::item::{Found, Image};
 use crate::text;
@@ -241,7 +241,7 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
     for (at, event) in list.iter().enumerate().take(MAX_EVENTS) {
         match Event::deserialize(event) {
             Ok(event) => read.push(event),
-            Err(error) => events.skipped.push(format!("event {} could not be read: {error}", at + 1)),
+            Err(error) => events.skipped.push(format!("event {} could not be read: {}", at + 1, reason(error))),
         }
     }
     let mut pages: BTreeMap<String, usize> = BTreeMap::new();
@@ -258,7 +258,7 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
                     events.found.push(found);
                 }
             }
-            Err(reason) => events.skipped.push(reason),
+            Err(why) => events.skipped.push(reason(why)),
         }
     }
     if events.found.is_empty() && events.skipped.len() == list.len() && !list.is_empty() && conference.is_none() {
@@ -274,10 +274,10 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
 /// What it is instead, or why it is not a talk.
 pub fn parse_event(bytes: &[u8], base: &Url) -> Result<Found, String> {
     let value = json(bytes)?;
-    let event = Event::deserialize(&value).map_err(|e| format!("JSON, but no event of media.ccc.de: {e}"))?;
+    let event = Event::deserialize(&value).map_err(|e| format!("JSON, but no event of media.ccc.de: {}", reason(e)))?;
     // Alone, nothing tells whether others share its link: only the page of one talk is trusted.
     let shared = !event.talk_page().is_some_and(|p| p.path().contains("/talk/"));
-    event.found(base, None, shared)
+    event.found(base, None, shared).map_err(reason)
 }
 
 /// Reads the list of conferences.

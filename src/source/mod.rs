@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::item::Found;
@@ -104,6 +105,20 @@ pub enum SourceError {
     Misconfigured(String),
 }
 
+/// In characters, of what is said about bytes that could not be read.
+const MAX_REASON: usize = 300;
+
+/// The words of a parser about a stranger's bytes: they may quote as much of them as there is, and end up in the store, the
+/// log and on a terminal. So they become one line with an end.
+pub(crate) fn reason(words: impl Display) -> String {
+    let words: String = words.to_string().chars().take(8 * MAX_REASON).collect();
+    let line = crate::text::one_line(&words);
+    match line.char_indices().nth(MAX_REASON) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
+
 /// A place that announces.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -118,5 +133,34 @@ pub trait Source: Send + Sync {
     async fn sight(&self, context: &PollContext<'_>, topic: u64) -> Result<Option<Sighting>, SourceError> {
         let (_, _) = (context, topic);
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: quick-xml quotes the whole of a tag that does not fit, serde_json the whole of a text in the
+    /// place of a number.
+    #[test]
+    fn what_is_said_about_broken_bytes_has_an_end() {
+        #[track_caller]
+        fn check(said: String) {
+            assert!(said.chars().count() < 450 && !said.contains(char::is_control), "{} bytes: {said:?}", said.len());
+        }
+        let base = "https://a.example/".parse().unwrap();
+        let long = "x\u{1b}[31m\n".repeat(10_000);
+        let xml = format!("<rss><channel><item></item {long}></channel></rss>");
+        check(feed::parse(xml.as_bytes(), &base, None).unwrap_err());
+        check(discourse::parse_rss(xml.as_bytes(), &base).unwrap_err().to_string());
+        check(document::recognise(xml.as_bytes(), None).unwrap_err());
+        let json = |value: Value| value.to_string().into_bytes();
+        let event = serde_json::json!({"guid": "1", "title": "t", "length": long});
+        check(media_ccc::parse_event(&json(event.clone()), &base).unwrap_err());
+        let events = media_ccc::parse_events(&json(serde_json::json!({"acronym": "a", "events": [event]})), &base);
+        check(events.unwrap().skipped.remove(0));
+        let video = serde_json::json!({"uuid": "1", "name": "t", "duration": long});
+        check(peertube::parse_video(&json(video.clone()), &base).unwrap_err());
+        check(peertube::parse_list(&json(serde_json::json!({"data": [video]})), &base).unwrap_err());
     }
 }

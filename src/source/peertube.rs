@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::feed::ask;
-use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
+use super::{PollContext, Polled, Reread, Sighting, Source, SourceError, reason};
 use crate::http::{Answer, Get, Http, Validators};
 use crate::item::{Author, Found, Image, Visibility};
 use crate::text;
@@ -257,9 +257,9 @@ pub fn parse_list(bytes: &[u8], base: &Url) -> Result<Videos, String> {
             Ok(video) if video.not_public().is_some() || video.is_placeholder() => {}
             Ok(video) => match video.found(base) {
                 Ok(found) => videos.found.push(found),
-                Err(reason) => videos.skipped.push(reason),
+                Err(why) => videos.skipped.push(reason(why)),
             },
-            Err(error) => videos.skipped.push(format!("video {} could not be read: {error}", at + 1)),
+            Err(error) => videos.skipped.push(format!("video {} could not be read: {}", at + 1, reason(error))),
         }
     }
     if videos.found.is_empty() && videos.skipped.len() == data.len() && !data.is_empty() {
@@ -274,11 +274,11 @@ pub fn parse_list(bytes: &[u8], base: &Url) -> Result<Videos, String> {
 /// What it is instead.
 pub fn parse_video(bytes: &[u8], base: &Url) -> Result<Reread, String> {
     let value = json(bytes)?;
-    let video = Video::deserialize(&value).map_err(|e| format!("JSON, but not a PeerTube video: {e}"))?;
+    let video = Video::deserialize(&value).map_err(|e| format!("JSON, but not a PeerTube video: {}", reason(e)))?;
     if let Some(why) = video.not_public() {
         return Ok(Reread::Gone(why.into()));
     }
-    video.found(base).map(|found| Reread::Present(Box::new(found)))
+    video.found(base).map(|found| Reread::Present(Box::new(found))).map_err(reason)
 }
 
 fn json(bytes: &[u8]) -> Result<Value, String> {
