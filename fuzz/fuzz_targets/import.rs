@@ -93,7 +93,8 @@ fuzz_target!(|data: &[u8]| {
     let desk = Desk::new(store.clone(), Arc::new(SystemClock::new()), config, templates, None);
     requests.truncate(8);
     requests.extend([Request::Queue { all: true }, Request::Log { item: None }]);
-    requests.extend(store.items(..).take(4).map(|item| Request::Show { item: item.expect("an item").number.to_string() }));
+    requests
+        .extend(store.items(..).take(4).map(|item| Request::Show { item: item.expect("an item").number.to_string() }));
     for request in requests {
         let _ = desk.execute("cli:ida", request, &mut |_| Ok(()));
     }

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use oyez::item::Found;
-use oyez::platform::mastodon::fuzzing;
 use oyez::platform::SendError;
+use oyez::platform::mastodon::fuzzing;
 use oyez::render::Templates;
 use oyez_fuzz::check_post;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
+use oyez::config::PolicyRule;
 use oyez::item::{Author, Found, VerdictKind};
 use oyez::platform::Limits;
 use oyez::policy::{Fields, Policy};
 use oyez::render::{Compose, Templates, compose, measure};
-use oyez::config::PolicyRule;
 use oyez_fuzz::parts;
 
 fuzz_target!(|data: &[u8]| {
