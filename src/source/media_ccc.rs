@@ -178,8 +178,9 @@ impl Event {
             url.path_segments_mut().ok()?.pop_if_empty().push(self.slug.as_deref()?);
             Some(url)
         });
-        let page =
-            page.filter(|p| matches!(p.scheme(), "http" | "https")).ok_or_else(|| format!("`{title}` has no page"))?;
+        let page = page
+            .filter(crate::link::is_for_readers)
+            .ok_or_else(|| format!("`{title}` has no page that can be shown"))?;
         let mut aliases: Vec<String> = self.slug.iter().map(|slug| format!("media-ccc-de:slug/{slug}")).collect();
         aliases.extend(crate::link::identity_keys(&page));
         if let Some(talk) = self.talk_page().filter(|_| !shared_link) {
@@ -201,6 +202,7 @@ impl Event {
             .collect::<Vec<_>>()
             .join("\n\n");
         let picture = self.poster_url.as_deref().or(self.thumb_url.as_deref()).and_then(|p| base.join(p).ok());
+        let picture = picture.filter(crate::link::is_for_readers);
         let acronym =
             self.conference_url.as_deref().and_then(|u| u.trim_end_matches('/').rsplit('/').next()).map(str::to_owned);
         let time = |written: &Option<String>| written.as_deref().and_then(|t| t.parse::<Timestamp>().ok());

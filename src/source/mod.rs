@@ -163,4 +163,36 @@ mod tests {
         check(peertube::parse_video(&json(video.clone()), &base).unwrap_err());
         check(peertube::parse_list(&json(serde_json::json!({"data": [video]})), &base).unwrap_err());
     }
+
+    /// Found by fuzzing: a user name in an address, pictures with other schemes.
+    #[test]
+    fn addresses_are_for_readers() {
+        let base = "https://a.example/".parse().unwrap();
+        let feed = r#"<rss xmlns:media="http://search.yahoo.com/mrss/"><channel><item><title>t</title><guid isPermaLink="false">1</guid>
+            <link>https://ida@a.example/1</link><media:thumbnail url="https://ida@a.example/1.png"/></item><item><title>u</title>
+            <link>https://a.example/2</link><media:thumbnail url="https://ida@a.example/2.png"/></item></channel></rss>"#;
+        let feed = feed::parse(feed.as_bytes(), &base, None).unwrap();
+        assert_eq!((feed.entries.len(), feed.skipped.len()), (1, 1), "{feed:?}");
+        assert_eq!(
+            (feed.entries[0].found.url.as_str(), &feed.entries[0].found.images[..]),
+            ("https://a.example/2", &[][..])
+        );
+        let json = |value: Value| value.to_string().into_bytes();
+        let event = |page: &str| {
+            let event =
+                serde_json::json!({"guid": "1", "title": "t", "frontend_link": page, "poster_url": "file:///a.jpg"});
+            media_ccc::parse_event(&json(event), &base)
+        };
+        assert_eq!(event("https://a.example/v/1").unwrap().images, []);
+        assert!(event("https://ida@a.example/v/1").is_err());
+        let video = |host: &str| {
+            let uuid = "9c9de5e8-0a1e-484a-b099-e80766180a6d";
+            let account = serde_json::json!({"name": "ida", "host": host});
+            let video = serde_json::json!({"uuid": uuid, "name": "t", "previewPath": "data:,x", "url": "https://ida@a.example/", "account": account});
+            peertube::parse_video(&json(video), &base)
+        };
+        let Ok(Reread::Present(found)) = video("b.example") else { panic!() };
+        assert!(found.url.starts_with("https://b.example/") && found.images.is_empty(), "{found:?}");
+        assert!(video("ida@b.example").is_err());
+    }
 }

@@ -140,11 +140,12 @@ impl Video {
         let uuid = uuid_of(&self.uuid).ok_or_else(|| format!("video `{title}` has no uuid"))?;
         let actor_host = [&self.channel, &self.account].into_iter().flatten().find_map(|a| a.host.clone());
         let url = match self.url.as_deref().map(Url::parse) {
-            Some(Ok(url)) if matches!(url.scheme(), "http" | "https") && url.host_str().is_some() => url,
+            Some(Ok(url)) if crate::link::is_for_readers(&url) => url,
             Some(_) | None => {
                 let host = actor_host.unwrap_or_else(|| ask::host_of(base));
-                Url::parse(&format!("{}://{host}/videos/watch/{uuid}", base.scheme()))
-                    .map_err(|e| format!("video `{title}` has no address: {e}"))?
+                let url = Url::parse(&format!("{}://{host}/videos/watch/{uuid}", base.scheme())).ok();
+                url.filter(crate::link::is_for_readers)
+                    .ok_or_else(|| format!("video `{title}` has no address that can be shown"))?
             }
         };
         if title.is_empty() {
@@ -158,6 +159,7 @@ impl Video {
         let body = markdown(self.description.as_deref().or(self.truncated_description.as_deref()).unwrap_or_default());
         let picture =
             self.preview_path.or(self.thumbnail_path).filter(|p| !p.is_empty()).and_then(|p| base.join(&p).ok());
+        let picture = picture.filter(crate::link::is_for_readers);
         let visibility = self
             .privacy
             .as_ref()
