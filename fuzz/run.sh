@@ -22,7 +22,7 @@ for target in "${targets[@]}"; do
   mkdir -p "corpus/$target"
   options=(-max_total_time="$seconds" -timeout=2 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1)
   # Normalising text is slow under instrumentation, and its faults are in small places.
-  if [ "$target" = html ]; then options+=(-max_len=1024); fi
+  case "$target" in html | post) options+=(-max_len=1024) ;; esac
   if [ -f "dictionaries/$target.dict" ]; then options+=(-dict="dictionaries/$target.dict"); fi
   # What ends the run is a panic, more than 2 seconds for one input, or more than 2 GiB.
   cargo +nightly fuzz run "${build[@]}" "$target" "corpus/$target" "seeds/$target" -- "${options[@]}" || failed+=("$target")
