@@ -21,7 +21,11 @@ use crate::config::Network;
 use crate::guard::resolve::{Lookup, Resolver, SystemLookup};
 use crate::guard::{Guard, Reach};
 
+#[cfg(not(fuzzing))]
 mod headers;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod headers;
 mod short;
 #[cfg(test)]
 mod tests;

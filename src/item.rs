@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::link::rewrite::Opened;
 
@@ -438,6 +438,7 @@ pub struct Item {
     #[serde(flatten)]
     pub phase: Phase,
     /// Where it came from; text and kind come from the first. Never empty.
+    #[serde(deserialize_with = "at_least_one")]
     pub origins: Vec<Origin>,
     /// When Oyez first saw it.
     pub first_seen: Timestamp,
@@ -492,6 +493,12 @@ pub struct Item {
     /// Its words were erased by `oyez forget`.
     #[serde(default)]
     pub forgotten: bool,
+}
+
+/// A record without an origin is none: [`Item::found`] relies on the first.
+fn at_least_one<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Origin>, D::Error> {
+    let origins = Vec::deserialize(from)?;
+    if origins.is_empty() { Err(serde::de::Error::custom("an item without an origin")) } else { Ok(origins) }
 }
 
 impl Item {

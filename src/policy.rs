@@ -188,7 +188,9 @@ impl Flaw {
             format!(" at {line}column {column} of `when`")
         });
         let message = self.what + place.as_deref().unwrap_or_default();
-        PolicyError { index, message, hint: self.hint, range: self.range }
+        // The engine points one past the end where a quotation mark is missing.
+        let range = self.range.filter(|range| when.get(range.clone()).is_some());
+        PolicyError { index, message, hint: self.hint, range }
     }
 }
 
@@ -420,6 +422,12 @@ mod tests {
         }
         let braces = Policy::compile(&[rule("{{ staff }}", VerdictKind::Ask)]).unwrap_err();
         assert_eq!(braces[0].hint.as_deref(), Some("write the expression itself, without `{{` and `}}`"));
+        // Found by fuzzing: the engine's place lies past the end where a quotation mark is missing.
+        for when in ["(tags|\"no-social", "'", "title == 'ä"] {
+            for error in Policy::compile(&[rule(when, VerdictKind::Ask)]).unwrap_err() {
+                assert!(error.range.is_none_or(|range| when.get(range).is_some()), "{when}");
+            }
+        }
         // All are told at once.
         let rules = ["tagz", "staff", "and", "titel or txt"].map(|when| rule(when, VerdictKind::Ask));
         let errors = Policy::compile(&rules).unwrap_err();

@@ -139,7 +139,7 @@ fn parts(input: &Compose<'_>, link: &str, warnings: &mut Vec<String>) -> fit::Pa
         }
     };
     // One more than the whole post may have: enough for the fitting to see that it must be cut, and to say so.
-    let title = harmless::line(&found.title).graphemes(true).take(input.limits.max_length + 1).collect();
+    let title = harmless::line(&found.title).graphemes(true).take(input.limits.max_length.saturating_add(1)).collect();
     let mut event = found.event.as_deref().map(|event| short("the event's name", event)).unwrap_or_default();
     let persons: Vec<String> =
         found.persons.iter().map(|name| short("a speaker's name", name)).filter(|name| !name.is_empty()).collect();

@@ -9,6 +9,9 @@
 //!   to come back is obeyed first; the lifecycle keeps the delivery of a repeat open through [`SendError::Retry`];
 //! - `scheduled_at` is never sent: it makes Mastodon ignore the key and Mitra and Takahē publish at once.
 mod answer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod instance;
 mod media;
 mod readback;

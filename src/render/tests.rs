@@ -355,6 +355,31 @@ proptest! {
     }
 }
 
+/// Found by fuzzing: a server may say anything, and its word was multiplied and added to.
+#[test]
+fn no_limit_is_too_strange() {
+    let found = found("Release 26.11 is out", "It brings a faster installer. See https://a.example.org/x for more.");
+    let most =
+        Limits { max_length: usize::MAX, max_alt: usize::MAX, url_length: Some(usize::MAX), ..Limits::mastodon() };
+    let input = |limits| Compose {
+        found: &found,
+        link: &found.url,
+        kind: "talk",
+        mark: None,
+        hashtags: &[],
+        language: None,
+        platform: "mastodon",
+        limits,
+    };
+    let post = compose(&input(&most), &Templates::default()).unwrap();
+    assert!(post.text.contains("Release 26.11 is out"), "{}", post.text);
+    let addresses = Limits { max_length: 500, ..most };
+    assert!(matches!(
+        compose(&input(&addresses), &Templates::default()),
+        Err(ComposeError::TooLong { limit: 500, .. })
+    ));
+}
+
 /// Real announcements and talks, composed and shown for reading (`--nocapture`); what must hold is asserted.
 #[test]
 #[expect(clippy::print_stdout, reason = "the posts are there to be read, and a skipped test says so")]

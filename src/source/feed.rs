@@ -178,7 +178,7 @@ fn with_feed_rs(text: &str, base: &Url) -> Result<Model, String> {
     }));
     match parsed {
         Ok(Ok(model)) => Ok(model),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(super::reason(error)),
         Err(_) => Err("the feed parser gave up on it".into()),
     }
 }
@@ -232,7 +232,7 @@ fn assemble(read: Read, base: &Url) -> ParsedFeed {
                     parsed.push(converted);
                 }
             }
-            Err(reason) => skipped.push(reason),
+            Err(reason) => skipped.push(super::reason(reason)),
         }
     }
     let ttl = model.ttl.map(|minutes| Duration::from_secs(u64::from(minutes) * 60).min(Duration::from_secs(86_400)));

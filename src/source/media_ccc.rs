@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::feed::{ask, looks_like_html};
-use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
+use super::{PollContext, Polled, Reread, Sighting, Source, SourceError, reason};
 use crate::http::{Answer, Get, Http, Validators};
 use crate::item::{Found, Image};
 use crate::text;
@@ -178,8 +178,9 @@ impl Event {
             url.path_segments_mut().ok()?.pop_if_empty().push(self.slug.as_deref()?);
             Some(url)
         });
-        let page =
-            page.filter(|p| matches!(p.scheme(), "http" | "https")).ok_or_else(|| format!("`{title}` has no page"))?;
+        let page = page
+            .filter(crate::link::is_for_readers)
+            .ok_or_else(|| format!("`{title}` has no page that can be shown"))?;
         let mut aliases: Vec<String> = self.slug.iter().map(|slug| format!("media-ccc-de:slug/{slug}")).collect();
         aliases.extend(crate::link::identity_keys(&page));
         if let Some(talk) = self.talk_page().filter(|_| !shared_link) {
@@ -201,6 +202,7 @@ impl Event {
             .collect::<Vec<_>>()
             .join("\n\n");
         let picture = self.poster_url.as_deref().or(self.thumb_url.as_deref()).and_then(|p| base.join(p).ok());
+        let picture = picture.filter(crate::link::is_for_readers);
         let acronym =
             self.conference_url.as_deref().and_then(|u| u.trim_end_matches('/').rsplit('/').next()).map(str::to_owned);
         let time = |written: &Option<String>| written.as_deref().and_then(|t| t.parse::<Timestamp>().ok());
@@ -241,7 +243,7 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
     for (at, event) in list.iter().enumerate().take(MAX_EVENTS) {
         match Event::deserialize(event) {
             Ok(event) => read.push(event),
-            Err(error) => events.skipped.push(format!("event {} could not be read: {error}", at + 1)),
+            Err(error) => events.skipped.push(format!("event {} could not be read: {}", at + 1, reason(error))),
         }
     }
     let mut pages: BTreeMap<String, usize> = BTreeMap::new();
@@ -258,7 +260,7 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
                     events.found.push(found);
                 }
             }
-            Err(reason) => events.skipped.push(reason),
+            Err(why) => events.skipped.push(reason(why)),
         }
     }
     if events.found.is_empty() && events.skipped.len() == list.len() && !list.is_empty() && conference.is_none() {
@@ -274,10 +276,10 @@ pub fn parse_events(bytes: &[u8], base: &Url) -> Result<Events, String> {
 /// What it is instead, or why it is not a talk.
 pub fn parse_event(bytes: &[u8], base: &Url) -> Result<Found, String> {
     let value = json(bytes)?;
-    let event = Event::deserialize(&value).map_err(|e| format!("JSON, but no event of media.ccc.de: {e}"))?;
+    let event = Event::deserialize(&value).map_err(|e| format!("JSON, but no event of media.ccc.de: {}", reason(e)))?;
     // Alone, nothing tells whether others share its link: only the page of one talk is trusted.
     let shared = !event.talk_page().is_some_and(|p| p.path().contains("/talk/"));
-    event.found(base, None, shared)
+    event.found(base, None, shared).map_err(reason)
 }
 
 /// Reads the list of conferences.

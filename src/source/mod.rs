@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::item::Found;
@@ -104,6 +105,20 @@ pub enum SourceError {
     Misconfigured(String),
 }
 
+/// In characters, of what is said about bytes that could not be read.
+const MAX_REASON: usize = 300;
+
+/// The words of a parser about a stranger's bytes: they may quote as much of them as there is, and end up in the store, the
+/// log and on a terminal. So they become one line with an end.
+pub(crate) fn reason(words: impl Display) -> String {
+    let words: String = words.to_string().chars().take(8 * MAX_REASON).collect();
+    let line = crate::text::one_line(&words);
+    match line.char_indices().nth(MAX_REASON) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
+
 /// A place that announces.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -118,5 +133,66 @@ pub trait Source: Send + Sync {
     async fn sight(&self, context: &PollContext<'_>, topic: u64) -> Result<Option<Sighting>, SourceError> {
         let (_, _) = (context, topic);
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: quick-xml quotes the whole of a tag that does not fit, serde_json the whole of a text in the
+    /// place of a number.
+    #[test]
+    fn what_is_said_about_broken_bytes_has_an_end() {
+        #[track_caller]
+        fn check(said: String) {
+            assert!(said.chars().count() < 450 && !said.contains(char::is_control), "{} bytes: {said:?}", said.len());
+        }
+        let base = "https://a.example/".parse().unwrap();
+        let long = "x\u{1b}[31m\n".repeat(10_000);
+        let xml = format!("<rss><channel><item></item {long}></channel></rss>");
+        check(feed::parse(xml.as_bytes(), &base, None).unwrap_err());
+        check(discourse::parse_rss(xml.as_bytes(), &base).unwrap_err().to_string());
+        check(document::recognise(xml.as_bytes(), None).unwrap_err());
+        let json = |value: Value| value.to_string().into_bytes();
+        let event = serde_json::json!({"guid": "1", "title": "t", "length": long});
+        check(media_ccc::parse_event(&json(event.clone()), &base).unwrap_err());
+        let events = media_ccc::parse_events(&json(serde_json::json!({"acronym": "a", "events": [event]})), &base);
+        check(events.unwrap().skipped.remove(0));
+        let video = serde_json::json!({"uuid": "1", "name": "t", "duration": long});
+        check(peertube::parse_video(&json(video.clone()), &base).unwrap_err());
+        check(peertube::parse_list(&json(serde_json::json!({"data": [video]})), &base).unwrap_err());
+    }
+
+    /// Found by fuzzing: a user name in an address, pictures with other schemes.
+    #[test]
+    fn addresses_are_for_readers() {
+        let base = "https://a.example/".parse().unwrap();
+        let feed = r#"<rss xmlns:media="http://search.yahoo.com/mrss/"><channel><item><title>t</title><guid isPermaLink="false">1</guid>
+            <link>https://ida@a.example/1</link><media:thumbnail url="https://ida@a.example/1.png"/></item><item><title>u</title>
+            <link>https://a.example/2</link><media:thumbnail url="https://ida@a.example/2.png"/></item></channel></rss>"#;
+        let feed = feed::parse(feed.as_bytes(), &base, None).unwrap();
+        assert_eq!((feed.entries.len(), feed.skipped.len()), (1, 1), "{feed:?}");
+        assert_eq!(
+            (feed.entries[0].found.url.as_str(), &feed.entries[0].found.images[..]),
+            ("https://a.example/2", &[][..])
+        );
+        let json = |value: Value| value.to_string().into_bytes();
+        let event = |page: &str| {
+            let event =
+                serde_json::json!({"guid": "1", "title": "t", "frontend_link": page, "poster_url": "file:///a.jpg"});
+            media_ccc::parse_event(&json(event), &base)
+        };
+        assert_eq!(event("https://a.example/v/1").unwrap().images, []);
+        assert!(event("https://ida@a.example/v/1").is_err());
+        let video = |host: &str| {
+            let uuid = "9c9de5e8-0a1e-484a-b099-e80766180a6d";
+            let account = serde_json::json!({"name": "ida", "host": host});
+            let video = serde_json::json!({"uuid": uuid, "name": "t", "previewPath": "data:,x", "url": "https://ida@a.example/", "account": account});
+            peertube::parse_video(&json(video), &base)
+        };
+        let Ok(Reread::Present(found)) = video("b.example") else { panic!() };
+        assert!(found.url.starts_with("https://b.example/") && found.images.is_empty(), "{found:?}");
+        assert!(video("ida@b.example").is_err());
     }
 }

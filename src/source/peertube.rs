@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::feed::ask;
-use super::{PollContext, Polled, Reread, Sighting, Source, SourceError};
+use super::{PollContext, Polled, Reread, Sighting, Source, SourceError, reason};
 use crate::http::{Answer, Get, Http, Validators};
 use crate::item::{Author, Found, Image, Visibility};
 use crate::text;
@@ -140,11 +140,12 @@ impl Video {
         let uuid = uuid_of(&self.uuid).ok_or_else(|| format!("video `{title}` has no uuid"))?;
         let actor_host = [&self.channel, &self.account].into_iter().flatten().find_map(|a| a.host.clone());
         let url = match self.url.as_deref().map(Url::parse) {
-            Some(Ok(url)) if matches!(url.scheme(), "http" | "https") && url.host_str().is_some() => url,
+            Some(Ok(url)) if crate::link::is_for_readers(&url) => url,
             Some(_) | None => {
                 let host = actor_host.unwrap_or_else(|| ask::host_of(base));
-                Url::parse(&format!("{}://{host}/videos/watch/{uuid}", base.scheme()))
-                    .map_err(|e| format!("video `{title}` has no address: {e}"))?
+                let url = Url::parse(&format!("{}://{host}/videos/watch/{uuid}", base.scheme())).ok();
+                url.filter(crate::link::is_for_readers)
+                    .ok_or_else(|| format!("video `{title}` has no address that can be shown"))?
             }
         };
         if title.is_empty() {
@@ -158,6 +159,7 @@ impl Video {
         let body = markdown(self.description.as_deref().or(self.truncated_description.as_deref()).unwrap_or_default());
         let picture =
             self.preview_path.or(self.thumbnail_path).filter(|p| !p.is_empty()).and_then(|p| base.join(&p).ok());
+        let picture = picture.filter(crate::link::is_for_readers);
         let visibility = self
             .privacy
             .as_ref()
@@ -257,9 +259,9 @@ pub fn parse_list(bytes: &[u8], base: &Url) -> Result<Videos, String> {
             Ok(video) if video.not_public().is_some() || video.is_placeholder() => {}
             Ok(video) => match video.found(base) {
                 Ok(found) => videos.found.push(found),
-                Err(reason) => videos.skipped.push(reason),
+                Err(why) => videos.skipped.push(reason(why)),
             },
-            Err(error) => videos.skipped.push(format!("video {} could not be read: {error}", at + 1)),
+            Err(error) => videos.skipped.push(format!("video {} could not be read: {}", at + 1, reason(error))),
         }
     }
     if videos.found.is_empty() && videos.skipped.len() == data.len() && !data.is_empty() {
@@ -274,11 +276,11 @@ pub fn parse_list(bytes: &[u8], base: &Url) -> Result<Videos, String> {
 /// What it is instead.
 pub fn parse_video(bytes: &[u8], base: &Url) -> Result<Reread, String> {
     let value = json(bytes)?;
-    let video = Video::deserialize(&value).map_err(|e| format!("JSON, but not a PeerTube video: {e}"))?;
+    let video = Video::deserialize(&value).map_err(|e| format!("JSON, but not a PeerTube video: {}", reason(e)))?;
     if let Some(why) = video.not_public() {
         return Ok(Reread::Gone(why.into()));
     }
-    video.found(base).map(|found| Reread::Present(Box::new(found)))
+    video.found(base).map(|found| Reread::Present(Box::new(found))).map_err(reason)
 }
 
 fn json(bytes: &[u8]) -> Result<Value, String> {

@@ -114,7 +114,14 @@ impl Store {
             let head = read_into(dir, reader)?;
             Ok(finish(dir, &head).map_err(OpenError::Io)?)
         });
-        if let Err(error) = made {
+        drop(lock);
+        // Whole lines can still be no whole store: an entry about an item that is not there.
+        let opened = made.and_then(|()| {
+            let store = Store::open(dir)?;
+            store.verify()?;
+            Ok(store)
+        });
+        if opened.is_err() {
             // Whatever is there was made here: the directory was vacant.
             open::empty(dir)?;
             for name in ["unfinished", "lock"] {
@@ -123,12 +130,8 @@ impl Store {
             if !existed {
                 fs::remove_dir(dir)?;
             }
-            return Err(error);
         }
-        drop(lock);
-        let store = Store::open(dir)?;
-        store.verify()?;
-        Ok(store)
+        opened
     }
 
     /// Makes a copy in `dir`, which must be empty or not there, that can be opened as a store. Changes wait meanwhile.

@@ -60,21 +60,14 @@ pub(super) enum Deed {
 /// Sends it and reads the whole answer, at most `max_bytes` of it.
 pub(super) async fn ask(request: reqwest::RequestBuilder, max_bytes: usize) -> Result<Answer, Silence> {
     let mut response = request.send().await.map_err(silence)?;
-    let (retry_after, resets_in) = waits(response.headers());
-    let location = response
-        .headers()
-        .get(reqwest::header::LOCATION)
-        .and_then(|v| v.to_str().ok())
-        .map(|v| v.chars().take(MAX_WORDS).collect());
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
+    let mut answer = Answer::new(response.status().as_u16(), response.headers(), Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(|e| Silence::NoAnswer(chain(&e.without_url())))? {
-        if body.len() + chunk.len() > max_bytes {
+        if answer.body.len() + chunk.len() > max_bytes {
             return Err(Silence::NoAnswer(format!("the answer is larger than {max_bytes} bytes")));
         }
-        body.extend_from_slice(&chunk);
+        answer.body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body, retry_after, resets_in, location })
+    Ok(answer)
 }
 
 fn silence(error: reqwest::Error) -> Silence {
@@ -124,6 +117,15 @@ fn waits(headers: &HeaderMap) -> (Option<Duration>, Option<Duration>) {
 }
 
 impl Answer {
+    pub(super) fn new(status: u16, headers: &HeaderMap, body: Vec<u8>) -> Self {
+        let (retry_after, resets_in) = waits(headers);
+        let location = headers
+            .get(reqwest::header::LOCATION)
+            .and_then(|v| v.to_str().ok())
+            .map(|v| v.chars().take(MAX_WORDS).collect());
+        Self { status, body, retry_after, resets_in, location }
+    }
+
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

@@ -147,7 +147,7 @@ pub(super) fn json(bytes: &[u8]) -> Result<Value, SourceError> {
         return Err(SourceError::Broken("this is not JSON (a web page, perhaps)".into()));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    serde_json::from_slice(bytes).map_err(|e| SourceError::Broken(format!("broken JSON: {e}")))
+    serde_json::from_slice(bytes).map_err(|e| SourceError::Broken(format!("broken JSON: {}", crate::source::reason(e))))
 }
 
 /// A text that is there and not empty.

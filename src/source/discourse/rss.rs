@@ -70,7 +70,7 @@ impl Rss {
 /// When it is no RSS, or the XML itself is broken.
 pub fn parse_rss(bytes: &[u8], base: &Url) -> Result<Rss, SourceError> {
     let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
-    let broken = |what: &str| SourceError::Broken(format!("broken RSS: {what}"));
+    let broken = |what: &str| SourceError::Broken(format!("broken RSS: {}", crate::source::reason(what)));
     let mut reader = Reader::from_str(text.trim_start());
     let mut rss = Rss::default();
     let mut path: Vec<String> = Vec::new();

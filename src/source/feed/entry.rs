@@ -37,7 +37,7 @@ pub(super) struct Shared<'a> {
 pub(super) fn address(entry: &Entry, extra: &Extra, base: &Url) -> Option<Url> {
     let http = |href: &str| {
         let url = base.join(href.trim()).ok()?;
-        (matches!(url.scheme(), "http" | "https") && url.host_str().is_some()).then_some(url)
+        crate::link::is_for_readers(&url).then_some(url)
     };
     let is = |link: &&Link, rel: &str| link.rel.as_deref() == Some(rel);
     let pages = || entry.links.iter().filter(|l| l.target.is_none());
@@ -187,7 +187,7 @@ fn fill(found: &mut Found, body: Body, entry: &Entry, base: &Url) {
         .map(|l| l.href.as_str());
     for address in thumbnails.chain(pictures).chain(enclosures) {
         if let Ok(url) = base.join(address.trim())
-            && matches!(url.scheme(), "http" | "https")
+            && crate::link::is_for_readers(&url)
             && images.iter().all(|i| i.url != url.as_str())
         {
             images.push(Image { url: url.into(), alt: None });

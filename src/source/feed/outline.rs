@@ -462,5 +462,5 @@ fn at(position: u64) -> usize {
 
 fn told(text: &str, position: usize, what: &str) -> String {
     let line = 1 + text.as_bytes().iter().take(position).filter(|b| **b == b'\n').count();
-    format!("broken XML in line {line}: {what}")
+    format!("broken XML in line {line}: {}", crate::source::reason(what))
 }
