@@ -1,9 +1,10 @@
 //! An export that somebody altered, its checksum made to fit again: imported, exported, and worked with.
 //!
-//! One JSON line each: a record as in an export; `!JSON` becomes an entry of the journal that verifies; an object with
-//! `do` is asked of the team's desk afterwards.
+//! One JSON line each: a record as in an export; `!JSON` becomes an entry of the journal that verifies; items are found by their
+//! keys; an object with `do` is asked of the team's desk afterwards.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -24,10 +25,18 @@ fn export(store: &Store) -> Vec<u8> {
     bytes
 }
 
+/// The keys that an item in this line must be found by.
+fn keys_of(line: &Value) -> Vec<(String, u64)> {
+    let number = line.pointer("/item/number").and_then(Value::as_u64).unwrap_or_default();
+    let origins = line.pointer("/item/origins").and_then(Value::as_array);
+    let keys = origins.into_iter().flatten().filter_map(|origin| origin.pointer("/found/key")?.as_str());
+    keys.map(|key| (key.to_owned(), number)).collect()
+}
+
 fuzz_target!(|data: &[u8]| {
     let now: Timestamp = "2026-11-06T12:00:00Z".parse().expect("a time");
     let mut lines = b"{\"oyez_export\":{\"format\":1}}\n".to_vec();
-    let (mut count, mut head, mut requests) = (1_u64, Head::default(), Vec::new());
+    let (mut count, mut head, mut requests, mut keys) = (1_u64, Head::default(), Vec::new(), BTreeMap::new());
     for line in data.split(|byte| *byte == b'\n').take(40) {
         if let Ok(request) = serde_json::from_slice::<Request>(line) {
             // A copy would be written wherever the input says.
@@ -52,9 +61,15 @@ fuzz_target!(|data: &[u8]| {
             lines.extend(serde_json::to_vec(&json!({ "entry": recorded })).expect("JSON"));
         } else if !line.is_empty() {
             lines.extend(line);
+            keys.extend(serde_json::from_slice(line).iter().flat_map(keys_of));
         } else {
             continue;
         }
+        lines.push(b'\n');
+        count += 1;
+    }
+    for (key, number) in keys {
+        lines.extend(serde_json::to_vec(&json!({ "key": [Digest::of(key.as_bytes()), number] })).expect("JSON"));
         lines.push(b'\n');
         count += 1;
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use libfuzzer_sys::fuzz_target;
 use oyez::guard::{Guard, Refused};
+use oyez::text::clean;
 use oyez::{config, count, link, platform};
 use oyez_fuzz::check_address;
 use url::Url;
@@ -26,6 +27,10 @@ fuzz_target!(|data: &[u8]| {
     for range in found {
         let address = &text[range];
         check_address("what was found", address);
+        // Only cleaned texts are searched; before a control character linkify ends differently than at the end.
+        if clean(text) != text {
+            continue;
+        }
         let again = link::find(address);
         assert_eq!(again.first().map(|range| &address[range.clone()]), Some(address), "found once, then not");
     }
@@ -37,6 +42,10 @@ fuzz_target!(|data: &[u8]| {
     assert!(count::code_points(text, "") >= count::Unit::Graphemes.length(text, ""));
 
     let Ok(url) = Url::parse(text) else { return };
+    // `7.20..` is a name, and an address of four numbers without its dots: no name service knows either.
+    if url.domain().is_some_and(|name| name.ends_with("..")) {
+        return;
+    }
     if let Some(canonical) = link::canonical(&url) {
         let again = Url::parse(&canonical).unwrap_or_else(|error| panic!("{canonical:?} of {text:?}: {error}"));
         assert_eq!(link::canonical(&again).as_ref(), Some(&canonical), "of {text:?}");

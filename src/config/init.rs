@@ -48,7 +48,7 @@ time-zone = "UTC"                    # quiet hours are counted here, e.g. "Europ
 [[source]]
 name = "{name}"
 type = "discourse"
-url = "{forum}"
+url = {forum:?}
 category = {category}
 
 [hold]
@@ -110,9 +110,12 @@ mod tests {
     /// Found by fuzzing.
     #[test]
     fn what_init_writes_can_be_read_whatever_the_address() {
-        for address in
-            ["https://f.example/c/news/007", "https://f.example/c/99999999999999999999", "https://f.example/c/a%22%5Cb"]
-        {
+        for address in [
+            "https://f.example/c/news/007",
+            "https://f.example/c/99999999999999999999",
+            "https://f.example/c/a%22%5Cb",
+            "https://f\".example/c/news",
+        ] {
             let (forum, category) = category_of(&address.parse().unwrap()).unwrap();
             let parsed = Config::parse(&render(&forum, &category, "news"), "oyez.toml", &Env::default());
             assert!(parsed.is_ok(), "{address}: {parsed:?}");

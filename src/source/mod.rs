@@ -188,11 +188,13 @@ mod tests {
         let video = |host: &str| {
             let uuid = "9c9de5e8-0a1e-484a-b099-e80766180a6d";
             let account = serde_json::json!({"name": "ida", "host": host});
-            let video = serde_json::json!({"uuid": uuid, "name": "t", "previewPath": "data:,x", "url": "https://ida@a.example/", "account": account});
+            let video = serde_json::json!({"uuid": uuid, "name": "t", "previewPath": "data:,x", "url": "https://ida@a.example/", "account": account,
+                "language": {"id": "é"}});
             peertube::parse_video(&json(video), &base)
         };
         let Ok(Reread::Present(found)) = video("b.example") else { panic!() };
         assert!(found.url.starts_with("https://b.example/") && found.images.is_empty(), "{found:?}");
+        assert_eq!(found.language, None, "two bytes are no code");
         assert!(video("ida@b.example").is_err());
     }
 }

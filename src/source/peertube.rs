@@ -186,7 +186,7 @@ impl Video {
                 .and_then(|l| l.id)
                 .as_ref()
                 .and_then(Value::as_str)
-                .filter(|l| l.len() == 2)
+                .filter(|l| l.len() == 2 && l.bytes().all(|b| b.is_ascii_lowercase()))
                 .map(str::to_owned),
             duration_s: self.duration.filter(|d| d.is_finite() && *d >= 1.0).map(|d| d as u64),
             event: self.channel.as_ref().and_then(Actor::shown),
