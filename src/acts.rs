@@ -4,6 +4,7 @@
 //! An act only records and decides. What needs the network is done by the service on its own beat.
 mod join;
 mod keep;
+mod mirror;
 mod object;
 mod select;
 #[cfg(test)]
@@ -75,6 +76,17 @@ pub enum Request {
         item: String,
         /// The link, as it stands among the item's.
         url: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A person's word on another place of the item's video.
+    Mirror {
+        /// A number or an address.
+        item: String,
+        /// The other place.
+        url: String,
+        /// Is it the same video?
+        accept: bool,
         /// Why.
         reason: Option<String>,
     },
@@ -247,6 +259,9 @@ impl Desk {
             Request::Act { items, act, reason } => self.act(actor, &items, &act, reason.as_deref(), sink),
             Request::Join { item, other, reason } => self.join(actor, &item, &other, reason.as_deref(), sink),
             Request::Split { item, reason } => self.split(actor, &item, reason.as_deref(), sink),
+            Request::Mirror { item, url, accept, reason } => {
+                self.mirror(actor, &item, &url, accept, reason.as_deref(), sink)
+            }
             Request::Keep { item, url, reason } => self.keep(actor, &item, &url, reason.as_deref(), sink),
             Request::Forget { items, reason } => self.forget(actor, &items, &reason, sink),
             Request::Log { item } => self.log(item, sink),
@@ -324,6 +339,7 @@ impl Desk {
         object.insert("policy".into(), json!(item.verdict));
         object.insert("posts".into(), json!(posts_object(&item, &self.config)));
         object.insert("links".into(), json!(self.wording.links_of(&item)));
+        object.insert("mirrors".into(), json!(item.mirrors));
         object.insert("alarms".into(), json!(item.alarms));
         object.insert("ask".into(), json!(item.ask));
         object.insert("approval".into(), json!(item.approval));

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::hold;
 use crate::item::{Asked, Item, Number, Phase, Progress};
 use crate::life::{self, Applied, Event, Patience, Rules};
+use crate::mirrors::Catalogue;
 use crate::outbox::{self, Facts, Step};
 use crate::plan;
 use crate::platform::{Platform, Published, ReadBack, SendError};
@@ -89,6 +90,7 @@ pub struct Deliverer {
     poller: Arc<Poller>,
     platforms: BTreeMap<String, Arc<dyn Platform>>,
     patience: Patience,
+    catalogue: Catalogue,
     /// When an origin that is out of reach, or a locked account, is tried again.
     later: Mutex<HashMap<String, Timestamp>>,
     distrusted: Mutex<Option<hold::Distrust>>,
@@ -131,6 +133,7 @@ impl Deliverer {
             poller,
             platforms,
             patience,
+            catalogue: Catalogue::default(),
             later: Mutex::default(),
             distrusted: Mutex::default(),
             in_hand: Mutex::default(),
@@ -619,7 +622,10 @@ impl Deliverer {
             Phase::Held if item.checked.is_none() => now,
             Phase::Held => match half_window(&item).filter(|half| item.checked.is_none_or(|at| at < *half)) {
                 Some(half) => half,
-                None => return Ok((short, false)),
+                None => {
+                    let mirrored = self.mirror(&item)?;
+                    return Ok((if mirrored { Some(now) } else { short }, false));
+                }
             },
             Phase::Known
             | Phase::Vetoed { .. }
@@ -630,6 +636,9 @@ impl Deliverer {
         };
         let look = format!("look {number}");
         let due = due.max(self.put_off(&look).unwrap_or(due));
+        if self.mirror(&item)? {
+            return Ok((Some(now), false));
+        }
         if now < due {
             return Ok((earlier(short, due), false));
         }
@@ -691,6 +700,29 @@ impl Deliverer {
         let now = self.clock.now();
         let over = item.unreachable_since.map(|since| since + grace).filter(|over| now < *over);
         Ok(over.map(|over| at.min(over).max(now)))
+    }
+
+    /// Notices that another place of an item's video is proven, or likely. `true`: something changed.
+    fn mirror(&self, item: &Item) -> Result<bool, StoreError> {
+        let waits = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
+        if self.config.links.mirrors.is_empty() || !waits || !matches!(item.phase, Phase::Settling | Phase::Held) {
+            return Ok(false);
+        }
+        let mirror = self.wording.mirror(item);
+        if mirror != item.mirror {
+            self.happen(item.number, |item, _| {
+                let (posts, _) = self.wording.word_all(&self.store, item)?;
+                Ok(Some(Event::Mirrored { mirror: self.wording.mirror(item), posts }))
+            })?;
+            return Ok(true);
+        }
+        let is_youtube = url::Url::parse(&item.found().url).is_ok_and(|url| crate::link::youtube_id(&url).is_some());
+        if mirror.is_some() || !is_youtube {
+            return Ok(false);
+        }
+        let Some((url, evidence)) = self.catalogue.offer(item, &self.store, &self.config)? else { return Ok(false) };
+        self.happen(item.number, |_, _| Ok(Some(Event::Offered { url: url.clone(), evidence: evidence.clone() })))?;
+        Ok(true)
     }
 
     /// The shortener that stands between an item's link and its target, and when it is to be asked; `None`: there is none,

@@ -484,6 +484,12 @@ pub struct Item {
     /// may change, and what was announced is what it led to then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub opened: BTreeMap<String, Asked>,
+    /// Other places of the same video that somebody named, or that are likely ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Mirror>,
+    /// Where its posts lead instead of to its own address, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// When its origin was last read successfully.
     #[serde(default)]
     pub checked: Option<Timestamp>,
@@ -565,6 +571,37 @@ impl Item {
             }
         }
     }
+}
+
+/// Another place of the same video.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Where.
+    pub url: String,
+    /// What was said of it.
+    #[serde(flatten)]
+    pub word: MirrorWord,
+}
+
+/// What was said of another place of a video.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum MirrorWord {
+    /// It is likely the same: a person decides.
+    Offered {
+        /// What speaks for it.
+        evidence: String,
+    },
+    /// A person says that it is the same.
+    Accepted {
+        /// Who.
+        by: String,
+    },
+    /// A person says that it is another, for good.
+    Rejected {
+        /// Who.
+        by: String,
+    },
 }
 
 /// A shortener that was asked where a link leads.

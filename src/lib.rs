@@ -28,6 +28,7 @@ pub mod life;
 pub mod link;
 pub mod linker;
 pub mod metrics;
+pub mod mirrors;
 pub mod outbox;
 pub mod plan;
 pub mod platform;

@@ -189,6 +189,20 @@ pub enum Event {
         /// Posts worded with what is known now, for the accounts where that is possible.
         posts: BTreeMap<String, Post>,
     },
+    /// Another place of its video is proven, or is not any more: its posts lead there from now on.
+    Mirrored {
+        /// Where.
+        mirror: Option<String>,
+        /// Posts worded with it.
+        posts: BTreeMap<String, Post>,
+    },
+    /// A place was found that is likely the same video.
+    Offered {
+        /// Where.
+        url: String,
+        /// What speaks for it.
+        evidence: String,
+    },
     /// Its origin was read.
     Reachable,
     /// Its origin could not be read.

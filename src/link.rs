@@ -3,6 +3,7 @@ mod clearurls;
 mod find;
 pub mod gate;
 mod keys;
+pub mod mirror;
 pub mod rewrite;
 pub mod rules;
 #[cfg(test)]

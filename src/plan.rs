@@ -91,6 +91,16 @@ pub fn of(
     Ok(Plan { forecast, now })
 }
 
+/// Is it a video that is only on YouTube, with a configured place where a mirror of it may appear?
+fn waits_for_mirror(item: &Item, config: &Config) -> bool {
+    let can_come = || {
+        let kinds = config.sources.iter().filter(|source| source.enabled).filter_map(|source| source.spec.mirror());
+        kinds.into_iter().any(|kind| config.links.mirrors.contains(&kind))
+    };
+    let is_youtube = || url::Url::parse(&item.found().url).is_ok_and(|url| crate::link::youtube_id(&url).is_some());
+    item.mirror.is_none() && can_come() && is_youtube()
+}
+
 /// What waits for a slot.
 fn waiting<'a>(
     items: &'a [Item],
@@ -114,8 +124,8 @@ fn waiting<'a>(
             if delivery.progress != Progress::Queued || (asks && !delivery.now) {
                 continue;
             }
-            // There is no mirror wait until mirrors are looked for.
-            let ready = hold::ready(window_end, item.first_seen, None).max(item.snoozed.unwrap_or(Timestamp::MIN));
+            let wait = config.links.wait_for_mirror.filter(|_| waits_for_mirror(item, config));
+            let ready = hold::ready(window_end, item.first_seen, wait).max(item.snoozed.unwrap_or(Timestamp::MIN));
             waiting.push(Waiting {
                 number: item.number,
                 account,

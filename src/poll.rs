@@ -709,6 +709,7 @@ impl Poller {
         now: Timestamp,
     ) -> Result<Option<Tally>, StoreError> {
         let mut tally = Tally { seen: 1, ..Tally::default() };
+        let found = self.without_other_videos(found)?;
         let origin = Origin {
             source: watched.config.name.clone(),
             contact: sighting.contact.clone(),
@@ -736,6 +737,18 @@ impl Poller {
                         return Ok(Some(Tally::default()));
                     };
                     let mut notes = crate::deliver::notes(&joined, now, number);
+                    // What is out already is not looked at again by anybody: this is the moment to say so.
+                    let mirror = self.wording.mirror(&joined.item);
+                    let joined = match joined.item.state() == crate::item::State::Done && mirror != joined.item.mirror {
+                        false => joined,
+                        true => {
+                            let event = Event::Mirrored { mirror, posts: BTreeMap::new() };
+                            let mirrored =
+                                life::happen(&joined.item, event, &self.rules(&item.kind, now)).unwrap_or(joined);
+                            notes.extend(crate::deliver::notes(&mirrored, now, number));
+                            mirrored
+                        }
+                    };
                     notes.push(Note {
                         detail: json!({"source": watched.config.name, "url": origin.found.url}),
                         ..Note::new(now, Some(number), "oyez", "joined")
@@ -786,6 +799,23 @@ impl Poller {
         }
         tracing::warn!(key = %origin.found.key, "could not be recorded: its item changes all the time; tried again with the next poll");
         Ok(None)
+    }
+
+    /// Two videos are two things, whatever page their descriptions share (the parts of a workshop).
+    fn without_other_videos(&self, mut found: Found) -> Result<Found, StoreError> {
+        if !found.key.starts_with("youtube:") {
+            return Ok(found);
+        }
+        let mut kept = Vec::new();
+        for alias in std::mem::take(&mut found.aliases) {
+            let item = self.store.by_key(&alias)?.map(|number| self.store.item(number)).transpose()?.flatten();
+            let is_other = |origin: &Origin| origin.found.key.starts_with("youtube:") && origin.found.key != found.key;
+            if !item.is_some_and(|item| item.origins.iter().any(is_other)) {
+                kept.push(alias);
+            }
+        }
+        found.aliases = kept;
+        Ok(found)
     }
 
     /// The item a reading is another sight of: same key, same canonical address, same video.

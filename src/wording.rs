@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Value, json};
+use url::Url;
 
-use crate::config::{AccountConfig, AccountSpec, Config};
-use crate::item::{Found, Item, Post};
-use crate::link::rewrite::{Opened, Rewrite};
+use crate::config::{AccountConfig, AccountSpec, Config, MirrorKind};
+use crate::item::{Found, Item, MirrorWord, Post};
+use crate::link;
+use crate::link::rewrite::{Opened, Rewrite, Step, StepKind, nothing_opened};
 use crate::linker::Linker;
 use crate::platform::{self, Limits};
 use crate::policy::Policy;
@@ -61,9 +63,78 @@ impl Wording {
         *self.rulebook.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rulebook);
     }
 
-    /// The one link of an item's posts: what its address becomes, with what is known of shorteners so far.
+    /// The one link of an item's posts: what its address becomes, with what is known of shorteners so far, and of other
+    /// places of the same video.
     pub fn link(&self, item: &Item) -> Rewrite {
-        self.link_of(item, &item.found().url)
+        let mut rewrite = self.link_of(item, &item.found().url);
+        let video = rewrite.output.as_deref().and_then(|url| Url::parse(url).ok());
+        let Some(video) = video.filter(|url| link::youtube_id(url).is_some()) else { return rewrite };
+        if item.kept.contains(&rewrite.input) {
+            return rewrite;
+        }
+        match self.mirror_of(item) {
+            Some((mirror, why)) => {
+                if link::youtube::offset(&video).is_some() {
+                    rewrite
+                        .flags
+                        .push("the moment in the video is left out: recordings begin at different ones".into());
+                }
+                let step = Step { kind: StepKind::Mirror, from: video.into(), to: mirror.clone(), why };
+                rewrite.steps.push(step);
+                rewrite.output = Some(mirror);
+            }
+            None if self.config.links.mirrors.is_empty() => {}
+            None => rewrite.flags.push("it is only on YouTube: no mirror is proven".to_owned()),
+        }
+        rewrite
+    }
+
+    /// Where an item's posts lead instead of to YouTube, if another place of the video is proven.
+    pub fn mirror(&self, item: &Item) -> Option<String> {
+        let rewrite = self.link(item);
+        rewrite.steps.last().filter(|step| step.kind == StepKind::Mirror)?;
+        rewrite.output
+    }
+
+    /// A person's word first, then the places of the item itself in the order of `links.mirrors`: that they are one talk
+    /// was proven when they were joined (keys 1 to 4 of sources.md 7.2).
+    fn mirror_of(&self, item: &Item) -> Option<(String, String)> {
+        let rulebook = self.rulebook();
+        let is_rejected =
+            |url: &str| item.mirrors.iter().any(|m| m.url == url && matches!(m.word, MirrorWord::Rejected { .. }));
+        let clean = |url: &str| {
+            rulebook
+                .linker
+                .rewrite(url, false, &nothing_opened)
+                .output
+                .filter(|clean| !is_rejected(clean) && !is_rejected(url))
+        };
+        let accepted = item.mirrors.iter().rev().find_map(|mirror| match &mirror.word {
+            MirrorWord::Accepted { by } => Some((clean(&mirror.url)?, format!("the same video, says {by}"))),
+            MirrorWord::Offered { .. } | MirrorWord::Rejected { .. } => None,
+        });
+        if accepted.is_some() {
+            return accepted;
+        }
+        self.config.links.mirrors.iter().find_map(|kind| {
+            let at_origin = item.origins.iter().filter(|origin| origin.gone.is_none()).find_map(|origin| {
+                let source = self.config.source(&origin.source)?;
+                let is_kind = source.spec.mirror() == Some(*kind);
+                is_kind.then(|| clean(&origin.found.url)).flatten()
+            });
+            let named = || {
+                let first = item.found().text.lines().next().unwrap_or_default().trim();
+                let is_talk = *kind == MirrorKind::MediaCcc
+                    && Url::parse(first).is_ok_and(|url| {
+                        link::identity_keys(&url).first().is_some_and(|key| key.starts_with("media-ccc-de:"))
+                    });
+                is_talk.then(|| clean(first)).flatten()
+            };
+            match at_origin {
+                Some(url) => Some((url, format!("the same talk was heard at {}", kind.name()))),
+                None => Some((named()?, "the description begins with it, as its publisher writes it".to_owned())),
+            }
+        })
     }
 
     fn link_of(&self, item: &Item, input: &str) -> Rewrite {
@@ -169,7 +240,8 @@ impl Wording {
                 continue;
             }
             seen.push(input);
-            let mut link = link_object(&self.link_of(item, input));
+            let is_own = input == item.found().url;
+            let mut link = link_object(&if is_own { self.link(item) } else { self.link_of(item, input) });
             link["kept"] = json!(item.kept.iter().any(|kept| kept == input));
             links.push(link);
         }

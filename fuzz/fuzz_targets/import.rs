@@ -13,9 +13,8 @@ use oyez::acts::{Desk, Request};
 use oyez::clock::SystemClock;
 use oyez::config::{Config, Env};
 use oyez::journal::{Digest, Happening, Head};
-use oyez::render::Templates;
 use oyez::store::Store;
-use oyez::{life, plan, wording};
+use oyez::{life, plan};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -95,17 +94,17 @@ fuzz_target!(|data: &[u8]| {
 
     let config = oyez::config::init::render(&"https://forum.example".parse().expect("an address"), "8", "news");
     let config = Arc::new(Config::parse(&config, "oyez.toml", &Env::default()).expect("what init writes").config);
-    let templates = Arc::new(Templates::default());
+    let wording = Arc::new(oyez::app::load_wording(&config).expect("what comes with the program"));
     let plan = plan::make(&store, &config, now).expect("a plan");
     for item in store.items(..) {
         let item = item.expect("an item");
         let _ = (item.state(), item.attention(), plan.until(&item), item.found());
-        wording::word_all(&store, &item, &config, &templates).expect("words");
+        wording.word_all(&store, &item).expect("words");
         for account in item.deliveries.keys() {
             let _ = (life::may_leave(&item, account, now), life::may_repeat(&item, account, now));
         }
     }
-    let desk = Desk::new(store.clone(), Arc::new(SystemClock::new()), config, templates, None);
+    let desk = Desk::new(store.clone(), Arc::new(SystemClock::new()), config, wording, None);
     requests.truncate(8);
     requests.extend([Request::Queue { all: true }, Request::Log { item: None }]);
     requests

@@ -45,6 +45,7 @@ fuzz_target!(|data: &[u8]| {
     let limits = Limits::mastodon();
     let input = Compose {
         found: &found,
+        link: &found.url,
         kind: "announcement",
         mark: None,
         hashtags: &[],

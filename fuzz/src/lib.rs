@@ -127,7 +127,7 @@ pub fn check_post(found: &Found, limits: &Limits, templates: &Templates) {
     let hashtags = ["Example".to_owned()];
     for kind in ["announcement", "talk", "security"] {
         let input =
-            Compose { found, kind, mark: None, hashtags: &hashtags, language: None, platform: "mastodon", limits };
+            Compose { found, link: &found.url, kind, mark: None, hashtags: &hashtags, language: None, platform: "mastodon", limits };
         let post = match compose(&input, templates) {
             Ok(post) => post,
             Err(ComposeError::TooLong { length, limit }) => {

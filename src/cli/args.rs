@@ -243,6 +243,20 @@ pub enum Command {
         #[command(flatten)]
         why: Why,
     },
+    /// Another place of an item's video: the same, or not.
+    Mirror {
+        /// A number, or the address of the topic or video.
+        #[arg(value_name = "N")]
+        item: String,
+        /// Is it the same video?
+        #[arg(value_enum)]
+        word: MirrorChoice,
+        /// The other place.
+        #[arg(value_name = "URL")]
+        url: String,
+        #[command(flatten)]
+        why: Why,
+    },
     /// A duplicate is another thing after all: it stands for itself again, as known.
     Split {
         /// The duplicate's number.
@@ -338,4 +352,13 @@ pub enum CountPlatform {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::duration(text)
+}
+
+/// What a person says of another place of a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MirrorChoice {
+    /// It is the same: posts lead there.
+    Accept,
+    /// It is another, for good.
+    Reject,
 }

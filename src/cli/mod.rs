@@ -231,6 +231,11 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             let request = Request::Keep { item: item.clone(), url: url.clone(), reason: why.reason.clone() };
             ask(cli, out, request, View::Acted { act: "keep" })
         }
+        Command::Mirror { item, word, url, why } => {
+            let accept = *word == args::MirrorChoice::Accept;
+            let request = Request::Mirror { item: item.clone(), url: url.clone(), accept, reason: why.reason.clone() };
+            ask(cli, out, request, View::Acted { act: "mirror" })
+        }
         Command::Forget { items, reason } => {
             let request = Request::Forget { items: items.items.clone(), reason: reason.clone() };
             ask(cli, out, request, View::Acted { act: "forget" })

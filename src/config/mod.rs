@@ -184,6 +184,15 @@ pub enum SourceSpec {
 }
 
 impl SourceSpec {
+    /// The kind of mirror its recordings are, if they are.
+    pub fn mirror(&self) -> Option<MirrorKind> {
+        match self {
+            SourceSpec::MediaCcc { .. } => Some(MirrorKind::MediaCcc),
+            SourceSpec::PeerTube { .. } => Some(MirrorKind::PeerTube),
+            SourceSpec::Discourse { .. } | SourceSpec::Feed { .. } => None,
+        }
+    }
+
     /// The address that the operator named: of the forum, the feed, the API, the instance.
     pub fn url(&self) -> &Url {
         match self {
@@ -308,8 +317,31 @@ pub struct LinksConfig {
     pub expand: bool,
     /// Files of rules, read after the built-in ones.
     pub rules: Vec<PathBuf>,
+    /// Where another place of a YouTube video is looked for, in this order.
+    pub mirrors: Vec<MirrorKind>,
+    /// How long a video that is only on YouTube waits for another place to appear. `None`: it does not.
+    pub wait_for_mirror: Option<Duration>,
     /// Hosts whose links are never touched, in lower case; a host counts for all below it.
     pub keep: Vec<String>,
+}
+
+/// A kind of place where recordings are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorKind {
+    /// The configured conferences of media.ccc.de.
+    MediaCcc,
+    /// The configured PeerTube channels.
+    PeerTube,
+}
+
+impl MirrorKind {
+    /// The word in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            MirrorKind::MediaCcc => "media-ccc-de",
+            MirrorKind::PeerTube => "peertube",
+        }
+    }
 }
 
 /// `[delivery]`.

@@ -15,8 +15,8 @@ use super::error::ConfigError;
 use super::settings::{LATER, LATER_PLATFORMS, SETTINGS};
 use super::value::{duration, rate, time, weekday};
 use super::{
-    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, LinksConfig, Network, PolicyRule,
-    QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
+    AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, LinksConfig, MirrorKind, Network,
+    PolicyRule, QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
 };
 use crate::item::VerdictKind;
 use crate::policy::Policy;
@@ -469,7 +469,24 @@ impl<'a> Parser<'a> {
             })
             .unwrap_or_default();
         let rules = table.strings("rules").unwrap_or_default().into_iter().map(PathBuf::from).collect();
-        let links = LinksConfig { expand: table.bool("expand", true), rules, keep };
+        let mirrors = table
+            .with("mirrors", "write a list of \"media-ccc-de\" and \"peertube\"", |v| {
+                let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
+                let mirror = |entry: &Spanned<DeValue<'_>>| match text(entry.get_ref())? {
+                    "media-ccc-de" => Ok(Some(MirrorKind::MediaCcc)),
+                    "peertube" => Ok(Some(MirrorKind::PeerTube)),
+                    "archive-org" => {
+                        self.warn("links.mirrors: this version does not look for recordings at archive.org");
+                        Ok(None)
+                    }
+                    other => Err(format!("`{other}` is no place where mirrors are looked for")),
+                };
+                Ok(list.iter().map(mirror).collect::<Result<Vec<_>, String>>()?.into_iter().flatten().collect())
+            })
+            .unwrap_or_else(|| vec![MirrorKind::MediaCcc, MirrorKind::PeerTube]);
+        let three_days = Some(Duration::from_secs(3 * 86_400));
+        let wait_for_mirror = table.optional_duration("wait-for-mirror").unwrap_or(three_days);
+        let links = LinksConfig { expand: table.bool("expand", true), rules, mirrors, wait_for_mirror, keep };
         table.finish();
         links
     }

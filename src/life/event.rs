@@ -7,7 +7,9 @@ use super::answer::{amended, claimed, give_up, left_over, outcome, read_back, re
 use super::{Applied, Event, OUTAGE, Refused, Rules, Work, is_gone, reads_the_same, replace_post, says};
 use crate::hold::later;
 use crate::hold::{self, settled_at};
-use crate::item::{Asked, Delivery, Found, Gone, Item, Origin, Phase, Post, Progress, State, Verdict, VerdictKind};
+use crate::item::{
+    Asked, Delivery, Found, Gone, Item, Mirror, MirrorWord, Origin, Phase, Post, Progress, State, Verdict, VerdictKind,
+};
 use crate::link::rewrite::Opened;
 
 /// Applies what happened.
@@ -27,6 +29,8 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         Event::BackAt { origin, found } => back(&mut work, origin, *found)?,
         Event::AlsoAt { at, origin, verdict } => also_at(&mut work, at, *origin, verdict),
         Event::Opened { short, answer, posts } => opened(&mut work, short, answer, posts, rules),
+        Event::Mirrored { mirror, posts } => mirrored(&mut work, mirror, posts),
+        Event::Offered { url, evidence } => offered(&mut work, url, evidence),
         Event::Reachable => {
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;
@@ -163,6 +167,46 @@ fn changed(work: &mut Work<'_>, origin: usize, found: Found, change: Change, rul
         State::Duplicate => {}
     }
     Ok(())
+}
+
+/// A proven mirror restarts nothing and may come until the post leaves (3.3); what is out is offered as an amendment.
+fn mirrored(work: &mut Work<'_>, mirror: Option<String>, posts: BTreeMap<String, Post>) {
+    if work.item.mirror == mirror {
+        return;
+    }
+    let told = match &mirror {
+        Some(url) => format!("its posts lead to {url}"),
+        None => "its posts lead to its own address again".to_owned(),
+    };
+    work.note("mirror", None, told);
+    if let Some(url) = &mirror {
+        let number = work.item.number;
+        let out = accounts(&work.item, |progress| matches!(progress, Progress::Sent { .. }));
+        for account in out {
+            let text =
+                format!("the video is at {url} now; on {account} it is out already: `oyez amend {number}` follows");
+            work.alarm(Some(&account), text);
+        }
+    }
+    work.item.mirror = mirror;
+    for (account, post) in posts {
+        let is_queued = work.item.deliveries.get(&account).is_some_and(|d| d.progress == Progress::Queued);
+        let is_edited = work.item.posts.get(&account).is_none_or(|old| old.edited_by.is_some());
+        if is_queued && !is_edited {
+            replace_post(&mut work.item, &account, post);
+        }
+    }
+}
+
+fn offered(work: &mut Work<'_>, url: String, evidence: String) {
+    if work.item.mirrors.iter().any(|known| known.url == url) {
+        return;
+    }
+    let number = work.item.number;
+    let text =
+        format!("likely the same video: {url} ({evidence}): `oyez mirror {number} accept {url}`, or `reject` for good");
+    work.alarm(None, text);
+    work.item.mirrors.push(Mirror { url, word: MirrorWord::Offered { evidence } });
 }
 
 /// A short link that nobody could open for this long is dead.

@@ -235,6 +235,14 @@ fn assemble(read: Read, base: &Url) -> ParsedFeed {
             Err(reason) => skipped.push(super::reason(reason)),
         }
     }
+    // A page that several videos name (the parts of a workshop) is the name of none.
+    let mut named: HashMap<String, usize> = HashMap::new();
+    for alias in parsed.iter().flat_map(|entry| &entry.found.aliases) {
+        *named.entry(alias.clone()).or_default() += 1;
+    }
+    for entry in parsed.iter_mut().filter(|entry| entry.found.key.starts_with("youtube:")) {
+        entry.found.aliases.retain(|alias| named.get(alias) == Some(&1));
+    }
     let ttl = model.ttl.map(|minutes| Duration::from_secs(u64::from(minutes) * 60).min(Duration::from_secs(86_400)));
     ParsedFeed { contact, title, home, ttl, entries: parsed, skipped }
 }

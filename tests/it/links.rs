@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oyez::item::State;
+use oyez::pretend::video::{Channel, Conferences, Video};
 use serde_json::Value;
 
 use crate::site::{Page, Site, feed};
@@ -163,4 +164,129 @@ async fn a_person_cannot_post_a_short_link_either() {
     let refused = edit(format!("Look: {short}/x")).unwrap_err();
     assert!(refused.error.contains("shortener"), "{}", refused.error);
     edit("Look: https://example.org/b".to_owned()).unwrap();
+}
+
+// Mirrors.
+
+/// A channel at YouTube and a conference at media.ccc.de.
+async fn channels(world: &mut World) -> (Channel, Conferences) {
+    let channel = Channel::start("UC-nixcon", "NixCon", world.clock.clone()).await.unwrap();
+    let ccc = Conferences::start(world.clock.clone()).await.unwrap();
+    ccc.add_conference("nixcon2026");
+    world.toml.push_str(&format!(
+        "[[source]]\nname = \"channel\"\ntype = \"feed\"\nurl = \"{}\"\nkind = \"talk\"\nevery = \"15m\"\n\
+         [[source]]\nname = \"conference\"\ntype = \"media-ccc-de\"\nurl = \"{}\"\nconferences = [\"nixcon*\"]\nkind = \"talk\"\nevery = \"30m\"\n",
+        channel.feed_url(),
+        ccc.url()
+    ));
+    world.restart();
+    world.meet().await;
+    (channel, ccc)
+}
+
+const TALK: &str = "abcdefghij1";
+const PAGE: &str = "https://talks.example.org/nixcon-2026/talk/ABC123/";
+
+#[tokio::test]
+async fn a_talk_that_is_only_on_youtube_waits_says_so_and_leads_to_its_mirror_once_that_is_proven() {
+    let mut world = world().await;
+    let (channel, ccc) = channels(&mut world).await;
+    channel.publish(Video::new(TALK, "Nix without flakes", &format!("A talk about something.\n\n{PAGE}")));
+    world.pass(DAY + 12 * HOUR).await;
+    let item = number(&world, "Nix without flakes");
+    assert_eq!(world.state(item), State::Held, "the window is over, and it waits");
+    let post = &world.item(item).posts["mastodon"];
+    assert!(post.text.contains(&format!("https://www.youtube.com/watch?v={TALK}")), "{}", post.text);
+    assert!(post.warnings.iter().any(|warning| warning.contains("only on YouTube")), "{:?}", post.warnings);
+    let window = world.item(item).window_end;
+    // Both name one page of the event's schedule: that is proof.
+    let mut talk = Video::new("6f6f0d3e-0000-4000-8000-000000000001", "Nix without flakes", "");
+    talk.link = Some(PAGE.to_owned());
+    ccc.publish("nixcon2026", talk);
+    world.pass(2 * HOUR).await;
+    assert_eq!(world.item(item).window_end, window, "a proven mirror restarts nothing");
+    assert_eq!(world.texts().len(), 1);
+    let said = world.texts().remove(0);
+    assert!(!said.contains("youtube") && said.contains("/v/"), "{said}");
+    assert!(world.journal(item).contains(&"mirror".to_owned()));
+    let links = shown(&world, item)["links"].clone();
+    assert!(links.to_string().contains("\"kind\":\"mirror\""), "{links}");
+}
+
+#[tokio::test]
+async fn a_talk_without_a_mirror_leaves_when_it_has_waited_and_a_mirror_that_comes_late_is_offered_as_an_amendment() {
+    let mut world = world().await;
+    let (channel, ccc) = channels(&mut world).await;
+    channel.publish(Video::new(TALK, "Nix without flakes", &format!("A talk about something.\n\n{PAGE}")));
+    world.pass(2 * DAY + 20 * HOUR).await;
+    assert_eq!(world.texts().len(), 0);
+    world.pass(10 * HOUR).await;
+    assert_eq!(world.texts().len(), 1, "three days after it was seen");
+    let item = number(&world, "Nix without flakes");
+    let mut talk = Video::new("6f6f0d3e-0000-4000-8000-000000000001", "Nix without flakes", "");
+    talk.link = Some(PAGE.to_owned());
+    ccc.publish("nixcon2026", talk);
+    world.pass(2 * HOUR).await;
+    assert_eq!(world.texts().len(), 1, "one talk, one post");
+    let alarms = world.item(item).alarms;
+    assert!(alarms.iter().any(|alarm| alarm.contains("oyez amend")), "{alarms:?}");
+    world.act(item, oyez::acts::TeamAct::Amend { account: None, text: None }).unwrap();
+    world.pass(HOUR).await;
+    assert!(world.texts()[0].contains("/v/"), "{:?}", world.texts());
+}
+
+#[tokio::test]
+async fn a_likely_mirror_is_offered_with_its_evidence_and_a_person_decides() {
+    let mut world = world().await;
+    let (channel, ccc) = channels(&mut world).await;
+    let talk = |id: &str, title: &str| {
+        let mut talk = Video::new(id, title, "");
+        talk.persons = vec!["Ida Example".into()];
+        talk
+    };
+    ccc.publish("nixcon2026", talk("6f6f0d3e-0000-4000-8000-000000000001", "Nix without flakes"));
+    ccc.publish("nixcon2026", talk("6f6f0d3e-0000-4000-8000-000000000002", "Flakes without Nix"));
+    world.pass(HOUR).await;
+    for path in ["Nix without flakes", "Flakes without Nix"] {
+        world.act(number(&world, path), oyez::acts::TeamAct::Veto).unwrap();
+    }
+    channel.publish(Video::new(TALK, "NixCon 2026 - Nix without flakes", "With Ida Example."));
+    channel.publish(Video::new("abcdefghij2", "NixCon 2026 - Flakes without Nix", "With Ida Example."));
+    world.pass(2 * HOUR).await;
+    let first = number(&world, "NixCon 2026 - Nix without flakes");
+    let second = number(&world, "NixCon 2026 - Flakes without Nix");
+    let offer = |item: u64| {
+        let shown = shown(&world, item);
+        assert_eq!(shown["attention"], true, "{shown}");
+        (shown["mirrors"][0]["url"].as_str().unwrap().to_owned(), shown["mirrors"][0]["evidence"].to_string())
+    };
+    let (url, evidence) = offer(first);
+    assert!(evidence.contains("the same title") && evidence.contains("Ida Example speaks in both"), "{evidence}");
+    assert!(world.item(first).posts["mastodon"].text.contains("youtube"), "nothing is replaced by itself");
+    let say = |item: u64, url: &str, accept: bool| {
+        world.ask(oyez::acts::Request::Mirror { item: item.to_string(), url: url.into(), accept, reason: None })
+    };
+    assert!(say(first, "http://10.0.0.1/v/a", true).unwrap_err().error.contains("cannot be a mirror"));
+    say(first, &url, true).unwrap();
+    let text = world.item(first).posts["mastodon"].text.clone();
+    assert!(text.contains(&url) && !text.contains("youtube"), "{text}");
+    let (other, _) = offer(second);
+    say(second, &other, false).unwrap();
+    world.pass(6 * HOUR).await;
+    let rejected = world.item(second);
+    assert!(rejected.posts["mastodon"].text.contains("youtube") && rejected.alarms.is_empty(), "{:?}", rejected.alarms);
+    assert_eq!(rejected.mirrors.len(), 1, "what was rejected is not offered again");
+}
+
+#[tokio::test]
+async fn a_description_that_begins_with_the_talks_page_is_proof() {
+    let mut world = world().await;
+    let (channel, _ccc) = channels(&mut world).await;
+    let page = "https://media.ccc.de/v/nixcon2026-1-nix-without-flakes";
+    channel.publish(Video::new(TALK, "Nix without flakes", &format!("{page}\n\nA talk about something.")));
+    channel.publish(Video::new("abcdefghij2", "Another talk", &format!("A talk about something. See {page} too.")));
+    world.pass(2 * HOUR).await;
+    let text = |title: &str| world.item(number(&world, title)).posts["mastodon"].text.clone();
+    assert!(text("Nix without flakes").contains(page));
+    assert!(text("Another talk").contains("youtube"));
 }

@@ -237,6 +237,7 @@ async fn every_kind(more: &str) -> (World, Channel, Conferences, Tube, Site) {
     all += &source("ccc", "media-ccc-de", conferences.url().as_str(), &format!("conferences = [\"nixcon*\"]\n{more}"));
     all += &source("tube", "peertube", tube.url().as_str(), &format!("channel = \"nixcon\"\n{more}"));
     all += &source("blog", "feed", &site.at("/feed"), &more);
+    all += "[links]\nwait-for-mirror = \"none\"\n";
     add(&mut world, &all);
     world.forum.announce("Topic 1", "<p>Words.</p>");
     world.forum.announce("Topic 2", "<p>Words.</p>");

@@ -68,6 +68,8 @@ impl Loopback {
             r#"
 [service]
 state = "{state}"
+[links]
+wait-for-mirror = "none"
 [[source]]
 name = "announcements"
 type = "discourse"

@@ -98,6 +98,10 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
         found.changed = updated.filter(|u| found.published.is_some_and(|p| p < *u));
     }
     fill(&mut found, body, entry, shared.base);
+    if found.key.starts_with("youtube:") {
+        let named = recordings_named(&found);
+        found.aliases.extend(named);
+    }
     if found.title.is_empty() {
         // RSS allows entries that are only a description.
         found.title = text::one_line(found.text.lines().next().unwrap_or_default()).chars().take(120).collect();
@@ -107,6 +111,27 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
     }
     let views = entry.media.iter().find_map(|m| m.community.as_ref().and_then(|c| c.stats_views));
     Ok(ParsedEntry { found, pinned: extra.pinned, views })
+}
+
+/// What the description of a video says of the talk that it shows: exact keys 1 and 3 of sources.md 7.2.
+fn recordings_named(found: &Found) -> Vec<String> {
+    // Its publisher writes the talk's page at media.ccc.de as the first line; further down it is somebody else's talk.
+    let first = found.text.lines().next().unwrap_or_default().trim();
+    let media = Url::parse(first).ok().map(|url| crate::link::identity_keys(&url)).unwrap_or_default();
+    let mut keys: Vec<String> = media.into_iter().filter(|key| key.starts_with("media-ccc-de:")).collect();
+    // The page of the talk on the event's own schedule; with two of them nobody can say which one it shows.
+    let is_talk = |url: &Url| {
+        let mut segments = url.path_segments().into_iter().flatten().filter(|s| !s.is_empty());
+        let code = segments.next_back().unwrap_or_default();
+        segments.next_back() == Some("talk")
+            && code.len() == 6
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
+    let talks: Vec<Url> = found.links.iter().filter_map(|link| Url::parse(link).ok()).filter(is_talk).collect();
+    if let [talk] = talks.as_slice() {
+        keys.extend(crate::link::identity_keys(talk));
+    }
+    keys
 }
 
 /// Key, aliases, and what only a kind of feed knows.
