@@ -22,7 +22,10 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use nix::sys::resource::{UsageWho, getrusage};
 use oyez::clock::SystemClock;
-use oyez::pretend::mastodon::{Flavour, Mastodon};
+use oyez::item::{Delivery, Found, Item, Origin, Phase, Post, Progress};
+use oyez::pretend::forum::Forum;
+use oyez::pretend::mastodon::{Flavour, Mastodon, TOKEN};
+use oyez::store::{Change, Note, Store, Which};
 use program::Program;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -243,6 +246,159 @@ fn memory(world: &World, feeds: usize, goal: &str) {
     row(&format!("resident memory of the service at rest, {feeds} feeds"), &format!("{rss:.1} MiB"), goal);
 }
 
+/// A service that keeps getting webhooks: 100 a second, with valid signatures, each about another topic.
+fn webhooks(world: &World, seconds: usize) {
+    const A_SECOND: usize = 100;
+    let forum = world.runtime.block_on(Forum::start(Arc::new(SystemClock::new()))).unwrap();
+    let source = format!(
+        "[[source]]\nname = \"forum\"\ntype = \"discourse\"\nurl = \"{}\"\ncategory = \"announcements\"\nwebhook-secret = {{ env = \
+         \"TOKEN\" }}\n",
+        forum.base()
+    );
+    // Free a moment ago; the program cannot tell which one it was given.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let toml = (world.toml(0, TO_FILE) + &source).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let program = Program::new(&toml);
+    program.oyez(&["run", "--once", "--all"]).ok();
+    let _service = program.serve();
+    let url = format!("http://127.0.0.1:{port}/hooks/forum");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut times: Vec<Duration> = world.runtime.block_on(async {
+        let started = Instant::now();
+        let mut asked = Vec::new();
+        for n in 0..A_SECOND * seconds {
+            let at = started + Duration::from_secs(1) * u32::try_from(n).unwrap() / u32::try_from(A_SECOND).unwrap();
+            tokio::time::sleep_until(at.into()).await;
+            let body = format!("{{\"topic\":{{\"id\":{},\"category_id\":8,\"title\":\"Topic {n}\"}}}}", n + 1);
+            let signature = oyez::source::discourse::sign(TOKEN.as_bytes(), body.as_bytes());
+            let request = client
+                .post(&url)
+                .header("content-type", "application/json")
+                .header("x-discourse-event", "topic_created")
+                .header("x-discourse-event-type", "topic")
+                .header("x-discourse-event-id", n.to_string())
+                .header("x-discourse-event-signature", signature)
+                .body(body);
+            asked.push(tokio::spawn(async move {
+                let began = Instant::now();
+                let status = request.send().await.unwrap().status();
+                assert!(status.is_success(), "answered {status}");
+                began.elapsed()
+            }));
+        }
+        let mut times = Vec::new();
+        for one in asked {
+            times.push(one.await.unwrap());
+        }
+        times
+    });
+    times.sort();
+    let at = |share: usize| fine(times[(times.len() * share / 1000).min(times.len() - 1)]);
+    let told = format!("median {}, 99th percentile {}, longest {}", at(500), at(990), fine(*times.last().unwrap()));
+    row(&format!("webhook answered, {A_SECOND} a second for {seconds} s"), &told, "p99 20 ms");
+}
+
+fn fine(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+/// A store with so many items, all but a few of them published long ago.
+fn filled(store: &Store, items: u64) {
+    let at = |n: u64| jiff::Timestamp::from_second(1_700_000_000 + i64::try_from(n).unwrap() * 60).unwrap();
+    let text = "Something happened, and here is what. It is told in a few sentences, as announcements are. ".repeat(6);
+    for first in (0..items).step_by(500) {
+        let items = (first..(first + 500).min(items)).map(|n| {
+            let url = format!("https://blog.example/{n}");
+            let found = Found {
+                key: format!("feed:blog.example#{n}"),
+                url: url.clone(),
+                title: format!("Entry {n} of a long history"),
+                text: text.clone(),
+                published: Some(at(n)),
+                ..Found::default()
+            };
+            let origin = Origin {
+                source: "blog".into(),
+                contact: "feed:blog.example".into(),
+                first_seen: at(n),
+                found,
+                gone: None,
+            };
+            let is_held = n + 20 >= items;
+            let progress = match is_held {
+                true => Progress::Queued,
+                false => Progress::Sent { at: at(n), id: Some(n.to_string()), url: Some(url) },
+            };
+            let post =
+                Post { text: format!("Entry {n}\n\n{}", &text[..180]), length: 200, limit: 500, ..Post::default() };
+            Item {
+                kind: "announcement".into(),
+                phase: Phase::Held,
+                origins: vec![origin],
+                first_seen: at(n),
+                last_change: at(n),
+                settled: Some(at(n)),
+                window_end: Some(jiff::Timestamp::from_second(4_000_000_000).unwrap())
+                    .filter(|_| is_held)
+                    .or(Some(at(n))),
+                posts: [("a".to_owned(), post)].into(),
+                deliveries: [("a".to_owned(), Delivery { progress, ..Delivery::default() })].into(),
+                ..Item::default()
+            }
+        });
+        let items: Vec<Item> = items.collect();
+        let notes = items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| Note {
+                item: Some(Which::New(i)),
+                text: Some(item.found().title.clone()),
+                ..Note::new(item.first_seen, None, "oyez", "seen")
+            })
+            .collect();
+        store.commit(Change { items, notes, ..Change::default() }).unwrap();
+    }
+    store.sync().unwrap();
+}
+
+/// What commands and a start cost with a long history.
+fn history(world: &World, items: u64) {
+    let source = "[[source]]\nname = \"blog\"\ntype = \"feed\"\nurl = \"http://127.0.0.1:9/\"\n";
+    let program = Program::new(&(world.toml(0, TO_FILE) + source));
+    let started = Instant::now();
+    let store = Store::open(&program.path("state")).unwrap();
+    filled(&store, items);
+    drop(store);
+    row(&format!("{items} items: made"), &ms(started.elapsed()), "");
+    let command = |what: &str, args: &[&str], goal: &str| {
+        let costs = (0..3).map(|_| timed(|| drop(program.oyez(args).ok()))).collect();
+        row(&format!("{items} items: {what}"), &ms(median(costs).wall), goal);
+    };
+    command("`oyez queue`", &["queue"], "does not grow");
+    command("`oyez queue --all --json`", &["queue", "--all", "--json"], "linear");
+    command("`oyez show`", &["show", &(items / 2).to_string()], "does not grow");
+    command("`oyez log --item`", &["log", "--item", &(items / 2).to_string()], "does not grow");
+    let export = program.path("export.jsonl");
+    let export = export.to_str().unwrap();
+    let cost = timed(|| drop(program.oyez(&["export", "--output", export]).ok()));
+    row(&format!("{items} items: `oyez export`"), &ms(cost.wall), "linear");
+    let other = Program::new(&(world.toml(0, TO_FILE) + source));
+    let cost = timed(|| drop(other.oyez(&["import", export]).ok()));
+    row(&format!("{items} items: `oyez import`"), &ms(cost.wall), "linear");
+    let mut times = Vec::new();
+    let mut rss = 0.0;
+    for _ in 0..3 {
+        let began = Instant::now();
+        let service = program.serve();
+        times.push(began.elapsed());
+        std::thread::sleep(Duration::from_secs(1));
+        rss = resident(service.child.id());
+    }
+    times.sort();
+    row(&format!("{items} items: `oyez run` until it listens"), &ms(times[1]), "does not grow");
+    row(&format!("{items} items: resident memory of the service"), &format!("{rss:.1} MiB"), "does not grow");
+}
+
 fn main() {
     let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if args.first().is_some_and(|arg| arg == "--bare") {
@@ -260,6 +416,14 @@ fn main() {
     if wanted("memory") {
         memory(&world, 1, "25 MiB");
         memory(&world, 1_000, "30 MiB");
+    }
+    if wanted("webhook") {
+        webhooks(&world, 20);
+    }
+    if wanted("history") {
+        for items in [1_000, 10_000, 100_000] {
+            history(&world, items);
+        }
     }
     if wanted("deliver") {
         deliver(&world, TO_FILE, 1_000, "1,000 new items into a file", "1 s", || 0);

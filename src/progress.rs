@@ -42,6 +42,12 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// As if the half had last come round too long ago.
+    #[cfg(test)]
+    pub(crate) fn get_stuck(&self, half: Half) {
+        self.beats.lock().unwrap()[half as usize] -= STUCK_AFTER + Duration::from_secs(1);
+    }
+
     /// This half came round.
     pub fn beat(&self, half: Half) {
         self.beats.lock().expect("no holder of this lock can panic")[half as usize] = Instant::now();
@@ -135,7 +141,7 @@ mod tests {
     fn a_half_that_does_not_come_round_is_stuck_and_the_other_is_not() {
         let progress = Progress::default();
         assert_eq!(progress.stuck(), []);
-        progress.beats.lock().unwrap()[Half::Deliver as usize] -= STUCK_AFTER + Duration::from_secs(1);
+        progress.get_stuck(Half::Deliver);
         assert_eq!(progress.stuck(), [Half::Deliver]);
         progress.beat(Half::Deliver);
         assert_eq!(progress.stuck(), []);
@@ -168,7 +174,7 @@ mod tests {
             word = fed => assert_eq!(word, "WATCHDOG=1"),
         }
         while heard().is_some() {}
-        progress.beats.lock().unwrap()[Half::Poll as usize] -= STUCK_AFTER + Duration::from_secs(1);
+        progress.get_stuck(Half::Poll);
         // Twenty times the pause between two words.
         assert!(tokio::time::timeout(Duration::from_millis(40), supervisor.keep_fed(&progress)).await.is_err());
         assert_eq!(heard(), None);

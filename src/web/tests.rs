@@ -153,3 +153,151 @@ async fn every_answer_is_careful() {
     }
     assert!(bench.ask("GET", "/", "", b"").await.ends_with("is listening.\n"));
 }
+
+// What machines ask.
+
+const CONFIG: &str = r#"
+[service]
+state = "/nowhere"
+[[source]]
+name = "news"
+type = "feed"
+url = "https://forum.example/news.xml"
+[[account]]
+name = "file"
+platform = "file"
+path = "/nowhere/posts.jsonl"
+"#;
+
+/// The routes of a service over a store of its own.
+struct Machine {
+    _dir: tempfile::TempDir,
+    store: crate::store::Store,
+    progress: Arc<crate::progress::Progress>,
+    health: health::Health,
+}
+
+impl Machine {
+    fn new(counted: Option<metrics_exporter_prometheus::PrometheusHandle>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::store::Store::open(&dir.path().join("store")).unwrap();
+        let config = crate::config::Config::parse(CONFIG, "oyez.toml", &crate::config::Env::default()).unwrap().config;
+        let progress: Arc<crate::progress::Progress> = Arc::default();
+        let health = health::Health {
+            store: store.clone(),
+            config: Arc::new(config),
+            progress: Arc::clone(&progress),
+            clock: Arc::new(crate::clock::SystemClock::new()),
+            counted,
+        };
+        Self { _dir: dir, store, progress, health }
+    }
+
+    async fn ask(&self, path: &str) -> (String, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, _hints) = hint::queue(8);
+        let (report, _reports) = mpsc::channel(8);
+        let router = router(Hooks::new(Vec::new(), sender, report), self.health.clone());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        drop(stop);
+        server.await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    async fn health(&self) -> (String, serde_json::Value) {
+        let (status, body) = self.ask("/health").await;
+        let start = body.find('{').unwrap();
+        (status, serde_json::from_str(&body[start..=body.rfind('}').unwrap()]).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_gets_nothing_done_answers_503_and_one_whose_world_is_ill_answers_200() {
+    let machine = Machine::new(None);
+    let (status, document) = machine.health().await;
+    assert_eq!((status.as_str(), &document["status"]), ("HTTP/1.1 200 OK", &"ok".into()), "{document}");
+
+    // What is wrong is at the other end: a restart would not help.
+    let mut source = machine.store.source("news").unwrap();
+    source.last_error = Some("it answered 500".into());
+    source.failures = 3;
+    let change = crate::store::Change { sources: vec![source], ..Default::default() };
+    machine.store.commit(change).unwrap();
+    let (status, document) = machine.health().await;
+    assert_eq!((status.as_str(), &document["status"]), ("HTTP/1.1 200 OK", &"degraded".into()), "{document}");
+    assert_eq!(document["reasons"][0], "source news is failing");
+    assert_eq!(document["sources"]["news"]["error"], "it answered 500");
+
+    machine.store.set_meta(crate::acts::DISTRUST, &"the clock is 3 h off".into()).unwrap();
+    let (status, document) = machine.health().await;
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable", "{document}");
+    assert_eq!(document["reasons"][0], "nothing leaves: the clock is 3 h off");
+
+    machine.store.set_meta(crate::acts::DISTRUST, &serde_json::Value::Null).unwrap();
+    machine.progress.get_stuck(crate::progress::Half::Deliver);
+    let (status, document) = machine.health().await;
+    assert_eq!((status.as_str(), &document["status"]), ("HTTP/1.1 503 Service Unavailable", &"failing".into()));
+    assert!(document["reasons"][0].as_str().unwrap().contains("makes no progress"), "{document}");
+}
+
+/// In one test, since the recorder is the process's.
+#[tokio::test]
+async fn a_scrape_tells_every_metric_with_its_meaning_and_no_other() {
+    let machine = Machine::new(Some(crate::metrics::install().expect("nobody else counts in this process")));
+    let told = |body: &str, what: &str| -> std::collections::BTreeSet<String> {
+        body.lines()
+            .filter_map(|line| line.strip_prefix(what))
+            .map(|rest| rest.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    let names: std::collections::BTreeSet<String> =
+        crate::metrics::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let (status, body) = machine.ask("/metrics").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    // What has not happened yet has no time, and a histogram without a value tells nothing.
+    let missing: Vec<_> = names.difference(&told(&body, "# TYPE ")).cloned().collect();
+    let late = [
+        "oyez_account_last_sent_timestamp_seconds",
+        "oyez_delivery_duration_seconds",
+        "oyez_poll_duration_seconds",
+        "oyez_source_last_success_timestamp_seconds",
+    ];
+    assert_eq!(missing, late);
+
+    let now = machine.health.clock.now();
+    let mut source = machine.store.source("news").unwrap();
+    source.last_success = Some(now);
+    let mut account = machine.store.account("file").unwrap();
+    account.last_sent = Some(now);
+    let change = crate::store::Change { sources: vec![source], accounts: vec![account], ..Default::default() };
+    machine.store.commit(change).unwrap();
+    crate::metrics::polled("news", true, std::time::Duration::from_millis(20));
+    crate::metrics::posted("file", "sent", std::time::Duration::from_millis(20));
+    crate::metrics::hooked("heard");
+    let (_, body) = machine.ask("/metrics").await;
+    assert_eq!(told(&body, "# TYPE "), names, "{body}");
+    assert_eq!(told(&body, "# HELP "), names);
+    let shown: std::collections::BTreeSet<String> = body
+        .lines()
+        .filter(|line| !line.starts_with('#') && line.contains(' '))
+        .map(|line| line.split(['{', ' ']).next().unwrap())
+        .map(|name| {
+            ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end).filter(|n| n.ends_with("seconds")))
+                .unwrap_or(name)
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(shown, names);
+}
