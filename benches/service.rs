@@ -262,6 +262,8 @@ fn webhooks(world: &World, seconds: usize) {
     program.oyez(&["run", "--once", "--all"]).ok();
     let _service = program.serve();
     let url = format!("http://127.0.0.1:{port}/hooks/forum");
+    // It is not needed on loopback, but no client is built without one; a second call finds the first's.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut times: Vec<Duration> = world.runtime.block_on(async {
         let started = Instant::now();
@@ -270,7 +272,7 @@ fn webhooks(world: &World, seconds: usize) {
             let at = started + Duration::from_secs(1) * u32::try_from(n).unwrap() / u32::try_from(A_SECOND).unwrap();
             tokio::time::sleep_until(at.into()).await;
             let body = format!("{{\"topic\":{{\"id\":{},\"category_id\":8,\"title\":\"Topic {n}\"}}}}", n + 1);
-            let signature = oyez::source::discourse::sign(TOKEN.as_bytes(), body.as_bytes());
+            let signature = signature(body.as_bytes());
             let request = client
                 .post(&url)
                 .header("content-type", "application/json")
@@ -296,6 +298,14 @@ fn webhooks(world: &World, seconds: usize) {
     let at = |share: usize| fine(times[(times.len() * share / 1000).min(times.len() - 1)]);
     let told = format!("median {}, 99th percentile {}, longest {}", at(500), at(990), fine(*times.last().unwrap()));
     row(&format!("webhook answered, {A_SECOND} a second for {seconds} s"), &told, "p99 20 ms");
+}
+
+/// As a Discourse signs its webhooks.
+fn signature(body: &[u8]) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(TOKEN.as_bytes()).unwrap();
+    mac.update(body);
+    mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn fine(duration: Duration) -> String {
@@ -409,7 +419,9 @@ fn main() {
     let world = World::new();
     println!("| what | measured | goal |\n|---|--:|--:|");
     for (feeds, goal) in [(1, "10 ms"), (100, "50 ms"), (1_000, "500 ms"), (10_000, "")] {
-        if wanted("idle") && (feeds <= 1_000 || args.iter().any(|arg| arg == "idle-10000")) {
+        // Ten thousand take minutes: only when they are named.
+        let named = args.iter().any(|arg| arg == "idle-10000");
+        if feeds <= 1_000 && wanted("idle") || feeds > 1_000 && named {
             idle(&world, feeds, goal);
         }
     }

@@ -45,6 +45,8 @@ fn mended(shown: &str) -> usize {
         let unpaired = |open: char| part.matches(last).count() > part.matches(open).count();
         let is_trailing = match last {
             '.' | ',' | ':' | ';' | '!' | '?' | '\'' | '"' | '*' | '|' | '`' => true,
+            // What opens at the end encloses nothing of the address.
+            '(' | '[' | '{' => true,
             ')' => unpaired('('),
             ']' => unpaired('['),
             _ => false,
@@ -92,6 +94,10 @@ mod tests {
         check_found("https://nixos.org/long…", &["https://nixos.org/long"]);
         check_found("https://nixos.org/a\u{200b}b", &["https://nixos.org/a"]);
         check_found("https://nixos.org/ä", &["https://nixos.org/ä"]);
+        check_found(
+            "https://nixos.org/Nix_( and https://nixos.org/a[",
+            &["https://nixos.org/Nix_", "https://nixos.org/a"],
+        );
         check_found("xhttps://nixos.org 7https://nixos.org", &[]);
         check_found("flake.nix, node.js, 25.05.Foo, file.rs and nixos.org", &[]);
         check_found("ftp://a.example javascript:alert(1) upload://x.png", &[]);

@@ -107,8 +107,10 @@ pub fn canonical(url: &Url) -> Option<String> {
 
 /// Host and, where it is not the scheme's own, port; without the root dot.
 pub fn host(url: &Url) -> Option<String> {
-    let host = url.host_str()?.trim_end_matches('.');
-    if host.is_empty() {
+    let host = url.host_str()?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // `7.20..` is no name, and without its dots it would be read as an address in numbers.
+    if host.is_empty() || host.ends_with('.') {
         return None;
     }
     Some(match url.port() {
@@ -208,5 +210,6 @@ mod tests {
         check_key("https://blog.example/a?", "url:https://blog.example/a");
         check_key("https://blog.example/t/slug", "url:https://blog.example/t/slug");
         assert!(identity_keys(&url("mailto:a@example.org")).is_empty());
+        assert!(identity_keys(&url("http://7.20../")).is_empty());
     }
 }
