@@ -429,6 +429,9 @@ fn main() {
         memory(&world, 1, "25 MiB");
         memory(&world, 1_000, "30 MiB");
     }
+    if args.iter().any(|arg| arg == "idle-10000") {
+        memory(&world, 10_000, "");
+    }
     if wanted("webhook") {
         webhooks(&world, 20);
     }
