@@ -552,10 +552,33 @@ fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
     let store = Store::import(&config.service.state, reader)
         .with_context(|| format!("cannot import into `{}`", config.service.state.display()))?;
     let (items, entries) = (store.items(..).count(), store.head().seq);
+    drop(store);
+    give_to_owner(&config.service.state)
+        .with_context(|| format!("cannot give `{}` to its owner", config.service.state.display()))?;
     if out.json {
         out.line(json!({"import": config.service.state, "items": items, "entries": entries}))?;
     } else {
         out.line(format_args!("{items} items and {entries} journal entries"))?;
+    }
+    Ok(())
+}
+
+/// What root makes in a directory of the service's user must be that user's, or the service cannot write it.
+fn give_to_owner(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let owner = std::fs::metadata(dir)?;
+    if !nix::unistd::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            lchown(&path, Some(owner.uid()), Some(owner.gid()))?;
+            if std::fs::symlink_metadata(&path)?.is_dir() {
+                dirs.push(path);
+            }
+        }
     }
     Ok(())
 }

@@ -243,7 +243,12 @@ impl<'p, 'a> Table<'p, 'a> {
         let read = match kind.get_ref().as_ref() {
             "file" => read_secret(Path::new(name)),
             "env" => {
-                self.parser.env.var(name).map(str::to_owned).ok_or_else(|| format!("the variable `{name}` is not set"))
+                // What is no name of a variable may be the secret itself, in the wrong place: it is not repeated.
+                let why = || match is_variable(name) {
+                    true => format!("the variable `{name}` is not set"),
+                    false => "what stands there is not the name of a variable".to_owned(),
+                };
+                self.parser.env.var(name).map(str::to_owned).ok_or_else(why)
             }
             "credential" => match self.parser.env.var("CREDENTIALS_DIRECTORY") {
                 Some(directory) => read_secret(&Path::new(directory).join(name)),
@@ -889,6 +894,13 @@ fn whole(value: &DeValue<'_>) -> Result<i64, String> {
 
 fn not(value: &DeValue<'_>, wanted: &str) -> String {
     format!("it is a {}, not {wanted}", value.type_str())
+}
+
+/// Capital letters, digits and underscores, as variables are named by everybody: tokens are not.
+fn is_variable(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn is_name(name: &str) -> bool {

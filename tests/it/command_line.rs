@@ -718,3 +718,36 @@ async fn no_secret_is_ever_printed_or_stored() {
         assert!(at.is_none(), "…{}…", &all[at.unwrap().saturating_sub(300)..at.unwrap() + 30]);
     }
 }
+
+/// Only where the tests run as root.
+#[test]
+fn what_root_imports_belongs_to_the_user_of_the_directory() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    const USER: u32 = 54_321;
+    let config = |state: &str| {
+        format!(
+            "[service]\nstate = \"{{dir}}/{state}\"\n[[account]]\nname = \"a\"\nplatform = \"file\"\npath = \"-\"\n"
+        )
+    };
+    let program = Program::new(&config("state"));
+    program.oyez(&["run", "--once"]).ok();
+    program.oyez(&["export", "--output", "all.jsonl"]).ok();
+    program.configure(&config("other"));
+    std::fs::create_dir(program.path("other")).unwrap();
+    chown(program.path("other"), Some(USER), Some(USER)).unwrap();
+    program.oyez(&["import", "all.jsonl"]).ok();
+    let mut dirs = vec![program.path("other")];
+    let mut seen = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(std::fs::symlink_metadata(&path).unwrap().uid(), USER, "{}", path.display());
+            seen += 1;
+            dirs.extend(Some(path).filter(|path| path.is_dir()));
+        }
+    }
+    assert!(seen > 3, "{seen} files");
+}
