@@ -177,6 +177,17 @@ mod tests {
             (feed.entries[0].found.url.as_str(), &feed.entries[0].found.images[..]),
             ("https://a.example/2", &[][..])
         );
+        let home = r#"<rss><channel><link>https://ida@a.example/</link><item><title>t</title><guid isPermaLink="false">1</guid></item></channel></rss>"#;
+        assert!(
+            feed::parse(home.as_bytes(), &base, None).unwrap().entries.is_empty(),
+            "the page of the feed stands in for it"
+        );
+        let long = format!(
+            "<rss><channel><item><description>{} b</description><link>https://a.example/1</link></item></channel></rss>",
+            "a".repeat(119)
+        );
+        let title = feed::parse(long.as_bytes(), &base, None).unwrap().entries[0].found.title.clone();
+        assert_eq!(title, "a".repeat(119), "a title made of a text ends with a word");
         let json = |value: Value| value.to_string().into_bytes();
         let event = |page: &str| {
             let event =

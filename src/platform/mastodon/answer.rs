@@ -122,7 +122,7 @@ impl Answer {
         let location = headers
             .get(reqwest::header::LOCATION)
             .and_then(|v| v.to_str().ok())
-            .map(|v| v.chars().take(MAX_WORDS).collect());
+            .map(|v| crate::text::one_line(v).chars().take(MAX_WORDS).collect());
         Self { status, body, retry_after, resets_in, location }
     }
 

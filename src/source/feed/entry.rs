@@ -72,6 +72,7 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
     // Known by its guid, it may stand on the feed's page without one of its own.
     let link =
         address(entry, extra, shared.base).or_else(|| extra.id.is_some().then(|| shared.home.cloned()).flatten());
+    let link = link.filter(crate::link::is_for_readers);
     let Some(link) = link else {
         return Err(if extra.id.is_none() {
             format!("entry `{named}` has neither a guid nor a link")
@@ -104,7 +105,8 @@ pub(super) fn convert(entry: &Entry, extra: &Extra, shared: &Shared<'_>) -> Resu
     }
     if found.title.is_empty() {
         // RSS allows entries that are only a description.
-        found.title = text::one_line(found.text.lines().next().unwrap_or_default()).chars().take(120).collect();
+        let line = text::one_line(found.text.lines().next().unwrap_or_default());
+        found.title = text::one_line(&line.chars().take(120).collect::<String>());
     }
     if found.title.is_empty() {
         return Err(format!("entry `{named}` has neither a title nor a text"));
