@@ -79,6 +79,44 @@ fn cases_corpus() {
     assert_eq!(ids, ["links-068", "links-096"], "{missed:#?}");
 }
 
+/// The shared hostile addresses: what must not be fetched stands in no post either, and what deceives is flagged. Where
+/// OYEZ_CORPUS is not set, it is skipped.
+#[test]
+fn hostile_corpus() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        input: String,
+        verdict: String,
+    }
+    let Some(corpus) = std::env::var_os("OYEZ_CORPUS") else { return };
+    let text = std::fs::read_to_string(PathBuf::from(corpus).join("links/hostile.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&text).unwrap();
+    assert!(cases.len() > 50);
+    for Case { input, verdict } in cases {
+        let direct = clean(&input);
+        // The same behind a shortener and inside a wrapper.
+        let opened = |_: &str| Some(Opened::To(input.clone()));
+        let gate = Gate::default();
+        let behind = Rules::built_in().rewrite("https://bit.ly/x", &Context { opened: &opened, ..context(&gate, &[]) });
+        let wrapper: String = url::form_urlencoded::byte_serialize(input.as_bytes()).collect();
+        let wrapper = format!("https://www.google.com/url?q={wrapper}");
+        let wrapped = clean(&wrapper);
+        match verdict.as_str() {
+            "deny" => {
+                assert!(direct.output.is_none() && direct.refused.is_some(), "{direct:#?}");
+                assert!(behind.output.is_none(), "{behind:#?}");
+                let is_left =
+                    wrapped.output.as_deref().is_some_and(|output| output.starts_with("https://www.google.com/url"));
+                assert!(is_left, "{wrapped:#?}");
+            }
+            "flag" => assert!(!direct.flags.is_empty() && !behind.flags.is_empty(), "{direct:#?} {behind:#?}"),
+            // May be linked to (another port), or is public but in numbers: then it is refused as a link.
+            "deny-fetch" | "address-ok" => {}
+            other => panic!("`{other}` is a new verdict"),
+        }
+    }
+}
+
 #[track_caller]
 fn check(input: &str, want: &str) {
     let rewrite = clean(input);
