@@ -53,8 +53,10 @@ struct Shared {
     flavour: Flavour,
     clock: Arc<dyn Clock>,
     state: Mutex<Inside>,
-    gate: watch::Sender<Option<(On, Hold)>>,
+    gate: watch::Sender<Gate>,
     held: watch::Sender<usize>,
+    /// How many requests are being handled, held ones among them.
+    under_way: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -85,8 +87,9 @@ impl Mastodon {
             flavour,
             clock,
             state: Mutex::default(),
-            gate: watch::Sender::new(None),
+            gate: watch::Sender::default(),
             held: watch::Sender::new(0),
+            under_way: watch::Sender::new(0),
         });
         let router = Router::new()
             .fallback(answer)
@@ -165,12 +168,20 @@ impl Mastodon {
     /// From now on requests of that sort wait, until [`Mastodon::release`]. One whose client goes away meanwhile is
     /// carried out all the same: that is how a request arrives late.
     pub fn hold(&self, on: On, hold: Hold) {
-        self.shared.gate.send_replace(Some((on, hold)));
+        self.shared.gate.send_modify(|gate| gate.holds = Some((on, hold)));
     }
 
     /// Lets the held requests go on, and the later ones pass.
     pub fn release(&self) {
-        self.shared.gate.send_replace(None);
+        self.shared.gate.send_modify(|gate| {
+            gate.holds = None;
+            gate.released += 1;
+        });
+    }
+
+    /// Is no request being handled? What arrived, also from a client that is gone, has had its effect then.
+    pub fn is_idle(&self) -> bool {
+        *self.shared.under_way.borrow() == 0
     }
 
     /// Waits until a request is being held.
@@ -211,11 +222,11 @@ impl Shared {
     /// Waits while the gate is closed for this request.
     async fn pass(&self, on: On, hold: Hold) {
         let mut gate = self.gate.subscribe();
-        let closed = |gate: &Option<(On, Hold)>| *gate == Some((on, hold));
-        if closed(&gate.borrow()) {
-            let counted = Held::new(&self.held);
+        let came = *gate.borrow();
+        if came.holds == Some((on, hold)) {
+            let counted = Counted::new(&self.held);
             // The sender lives in `self`: it cannot be gone.
-            let _ = gate.wait_for(|gate| !closed(gate)).await;
+            let _ = gate.wait_for(|gate| gate.released > came.released).await;
             drop(counted);
         }
     }
@@ -416,17 +427,24 @@ impl Shared {
     }
 }
 
-/// Counts a held request for as long as it is held, also when the runtime ends meanwhile.
-struct Held<'a>(&'a watch::Sender<usize>);
+/// Which requests are held. A request that was let go stays so, however soon the next ones are held.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gate {
+    holds: Option<(On, Hold)>,
+    released: u64,
+}
 
-impl<'a> Held<'a> {
-    fn new(held: &'a watch::Sender<usize>) -> Self {
-        held.send_modify(|n| *n += 1);
-        Self(held)
+/// Counts a request for as long as this lives, also when the runtime ends meanwhile.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|n| *n += 1);
+        Self(count)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n -= 1);
     }
@@ -460,6 +478,7 @@ async fn answer(
 
 async fn handle(shared: Arc<Shared>, wire: Wire, request: Request, content_type: String, body: Bytes) -> Response {
     let on = sort(&request);
+    let _counted = Counted::new(&shared.under_way);
     let fault = {
         let mut inside = shared.inside();
         if inside.requests.len() >= MAX_REQUESTS {
