@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::acts::Desk;
@@ -488,24 +489,60 @@ impl App {
     }
 }
 
-/// Resolves on SIGTERM and Ctrl-C; at SIGHUP `reload` is called.
-pub fn until_told_to_stop(reload: impl Fn()) -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Registered lazily inside the runtime: a handler needs its reactor.
-    Ok(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            tracing::error!("cannot listen for signals: only a kill ends this process");
-            return std::future::pending().await;
-        };
-        // A hang-up ends most programs; here it is the usual word for "read your configuration again".
-        let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+/// What the system and people tell a process: to stop (SIGTERM, Ctrl-C), to read its configuration again (SIGHUP).
+///
+/// Made before anything else: until then each of them ends the process, a hang-up among them.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Listens from now on, inside a runtime. What comes before somebody waits for it is kept.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves when the process is to stop; at a hang-up `reload` is called.
+    pub async fn until_stop(mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => reload(),
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(),
             }
         }
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sys::signal::{self, raise};
+
+    use super::*;
+
+    /// Without a handler either of them ends the process, and this test with it.
+    #[tokio::test]
+    async fn a_signal_before_anybody_waits_is_kept() {
+        let signals = Signals::listen().unwrap();
+        raise(signal::Signal::SIGHUP).unwrap();
+        let reloaded = AtomicBool::new(false);
+        let reload = || {
+            reloaded.store(true, Ordering::Relaxed);
+            raise(signal::Signal::SIGTERM).unwrap();
+        };
+        signals.until_stop(reload).await;
+        assert!(reloaded.load(Ordering::Relaxed));
+    }
 }

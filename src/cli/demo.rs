@@ -1,11 +1,12 @@
 //! How the demo looks: chapters for people, one object a chapter for programs.
+use anyhow::Context;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::view::{self, View, paint};
 use super::{Out, runtime};
 use crate::acts::Failure;
-use crate::app;
+use crate::app::Signals;
 use crate::demo::{self, Event, Options, Show};
 
 pub(crate) fn run(speed: f64, stay: bool, out: &mut Out) -> anyhow::Result<()> {
@@ -17,9 +18,10 @@ pub(crate) fn run(speed: f64, stay: bool, out: &mut Out) -> anyhow::Result<()> {
         .into());
     }
     let mut played = Played { chapter: None };
-    let stop = app::until_told_to_stop(|| {})?;
-    let ended = runtime()?
-        .block_on(async { demo::run(Options { speed, stay }, &mut |event| played.hear(out, event), stop).await });
+    let ended = runtime()?.block_on(async {
+        let stop = Signals::listen().context("cannot listen for signals")?.until_stop(|| {});
+        demo::run(Options { speed, stay }, &mut |event| played.hear(out, event), stop).await
+    });
     played.end(out)?;
     ended
 }

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
 use crate::acts::{Desk, Failure, Request, TeamAct};
-use crate::app::{self, App};
+use crate::app::{self, App, Signals};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Env, Parsed};
@@ -303,6 +303,12 @@ fn load_or_plain(cli: &Cli) -> anyhow::Result<Parsed> {
 
 fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> anyhow::Result<()> {
     let runtime = runtime()?;
+    let signals = if once {
+        None
+    } else {
+        let _inside = runtime.enter();
+        Some(Signals::listen().context("cannot listen for signals")?)
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = Arc::new(config);
     let mut tries = 0;
@@ -314,7 +320,7 @@ fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> any
         }
     };
     let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
-    if once {
+    let Some(signals) = signals else {
         let tally = runtime.block_on(app.once(all))?;
         let document = tally.to_json();
         if out.json {
@@ -323,7 +329,7 @@ fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> any
             out.line(view::tally(&document))?;
         }
         return Ok(());
-    }
+    };
     let app = app.counting(crate::metrics::install());
     let supervisor = Supervisor::of(&Env::of_process()).context("`$NOTIFY_SOCKET` cannot be used")?;
     let reload = || {
@@ -333,7 +339,7 @@ fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> any
             tracing::error!("not reloaded, everything stays as it was: {problems}");
         }
     };
-    runtime.block_on(app.run(&supervisor, app::until_told_to_stop(reload)?))
+    runtime.block_on(app.run(&supervisor, signals.until_stop(reload)))
 }
 
 /// `serving`: by the service itself, which does not come by the socket.
