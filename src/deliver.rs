@@ -1,6 +1,7 @@
 //! Settles what has settled, reads origins again, claims what is due, lets the platforms publish it, and looks into what
 //! became of lost answers. Every decision is asked of [`crate::life`], [`crate::hold`] and [`crate::outbox`].
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::mem::Discriminant;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use crate::acts::DISTRUST;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hold;
@@ -93,7 +95,8 @@ pub struct Deliverer {
     catalogue: Catalogue,
     /// When an origin that is out of reach, or a locked account, is tried again.
     later: Mutex<HashMap<String, Timestamp>>,
-    distrusted: Mutex<Option<hold::Distrust>>,
+    /// What this process last said of the clock. At first it has said nothing, whatever the one before it stored.
+    told: Mutex<Option<Verdict>>,
     /// Claims whose requests are under way in this process. One that is `sending` and not here has no owner.
     in_hand: Mutex<HashSet<(Number, String)>>,
     /// The wall clock was believed anew and had moved on by more than an outage: the machine was asleep.
@@ -101,6 +104,9 @@ pub struct Deliverer {
     /// No further request is begun.
     stopping: AtomicBool,
 }
+
+/// The clock is believed (`None`), or what is wrong with it. How far off it is changes all the time.
+type Verdict = Option<Discriminant<hold::Distrust>>;
 
 /// Holds a claim as long as its request is under way, also where its task is dropped.
 struct InHand<'a> {
@@ -135,7 +141,7 @@ impl Deliverer {
             patience,
             catalogue: Catalogue::default(),
             later: Mutex::default(),
-            distrusted: Mutex::default(),
+            told: Mutex::default(),
             in_hand: Mutex::default(),
             slept: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -881,7 +887,6 @@ impl Deliverer {
     /// `lifecycle.md` 3.9: does the clock go by what the journal and the sources say? Told once, when it changes.
     fn distrust(&self) -> Result<Option<String>, StoreError> {
         let verdict = self.poller.distrust();
-        let mut before = self.distrusted.lock().expect("no holder of this lock can panic");
         if verdict.is_some() {
             // Nothing leaves meanwhile, so believing the wall clock anew shortens no window; somebody may have mended it.
             let before = self.clock.now();
@@ -891,15 +896,20 @@ impl Deliverer {
             }
             self.poller.clock_moved(after.duration_since(before));
         }
+        let kind = verdict.as_ref().map(std::mem::discriminant);
         let why = verdict.map(|why| why.to_string());
-        // How far off it is changes all the time; what is wrong with it does not.
-        if verdict.as_ref().map(std::mem::discriminant) != before.as_ref().map(std::mem::discriminant) {
+        let mut told = self.told.lock().expect("no holder of this lock can panic");
+        if *told != Some(kind) {
             match &why {
                 Some(why) => tracing::error!("nothing leaves: {why}"),
-                None => tracing::warn!("the clock is believed again"),
+                // Also where the process before this one was stopped to mend the clock.
+                None if self.store.meta(DISTRUST)?.is_some_and(|word| word.is_string()) => {
+                    tracing::warn!("the clock is believed again");
+                }
+                None => {}
             }
-            self.store.set_meta(crate::acts::DISTRUST, &json!(why))?;
-            *before = verdict;
+            self.store.set_meta(DISTRUST, &json!(why))?;
+            *told = Some(kind);
         }
         Ok(why)
     }

@@ -1,6 +1,6 @@
 //! Promise 1: nothing goes out before its window has passed or a named person approved it for now.
 use jiff::SignedDuration;
-use oyez::acts::TeamAct;
+use oyez::acts::{Request, TeamAct};
 use oyez::item::State;
 
 use super::{PACED, attempts, berlin, due, held, journal, local, times};
@@ -57,6 +57,7 @@ async fn promise_01_a_clock_that_jumped_ahead_while_stopped_lets_nothing_leave_a
         let tally = world.deliver().await;
         let why = tally.stopped.expect("it says why");
         assert!(why.contains("24h ahead of what the polled servers say"), "{why}");
+        assert!(nothing_leaves(&world), "the queue says so too");
         world.advance(HOUR);
     }
     assert_eq!(attempts(&world.mastodon), 0);
@@ -72,6 +73,13 @@ async fn promise_01_a_clock_that_jumped_ahead_while_stopped_lets_nothing_leave_a
     world.poll().await;
     world.deliver().await;
     assert_eq!(world.state(number), State::Done);
+    assert!(!nothing_leaves(&world), "the word of the process before is taken back");
+}
+
+/// Does the queue say that the clock is not believed?
+fn nothing_leaves(world: &World) -> bool {
+    let queue = world.ask(Request::Queue { all: false }).unwrap();
+    queue.iter().any(|line| line["trouble"].as_str().is_some_and(|words| words.starts_with("nothing leaves")))
 }
 
 #[tokio::test]
