@@ -241,9 +241,12 @@ impl<'p, 'a> Table<'p, 'a> {
             return None;
         };
         let read = match kind.get_ref().as_ref() {
-            "file" => read_secret(Path::new(name)),
+            // What does not look like a place may be the secret itself, in the wrong one: it is not repeated.
+            "file" => {
+                let named = if is_path(name) { format!("`{name}`") } else { "the file named there".to_owned() };
+                read_secret(Path::new(name)).map_err(|why| format!("{named}: {why}"))
+            }
             "env" => {
-                // What is no name of a variable may be the secret itself, in the wrong place: it is not repeated.
                 let why = || match is_variable(name) {
                     true => format!("the variable `{name}` is not set"),
                     false => "what stands there is not the name of a variable".to_owned(),
@@ -251,8 +254,9 @@ impl<'p, 'a> Table<'p, 'a> {
                 self.parser.env.var(name).map(str::to_owned).ok_or_else(why)
             }
             "credential" => match self.parser.env.var("CREDENTIALS_DIRECTORY") {
-                Some(directory) => read_secret(&Path::new(directory).join(name)),
-                None => Err(format!("credential `{name}`: $CREDENTIALS_DIRECTORY is not set (systemd sets it)")),
+                Some(directory) => read_secret(&Path::new(directory).join(name))
+                    .map_err(|why| format!("the credential named there, in `{directory}`: {why}")),
+                None => Err("a credential: $CREDENTIALS_DIRECTORY is not set (systemd sets it)".to_owned()),
             },
             other => {
                 self.error(key, at, format!("`{other}` is no place for a secret"), SECRET_HINT);
@@ -903,6 +907,11 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// Written as most write the place of a file. Tokens may have slashes in them, but hardly begin so.
+fn is_path(name: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| name.starts_with(start))
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
@@ -910,10 +919,10 @@ fn is_name(name: &str) -> bool {
 }
 
 fn read_secret(path: &Path) -> Result<String, String> {
-    let secret = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    let secret = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let secret = secret.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
-        return Err(format!("`{}` is empty", path.display()));
+        return Err("it is empty".to_owned());
     }
     Ok(secret.to_owned())
 }

@@ -232,21 +232,27 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
 
 /// A token that was written where the name of its variable belongs.
 #[test]
-fn a_token_in_the_place_of_a_variables_name_is_not_repeated() {
+fn a_token_in_the_place_of_a_name_or_file_is_not_repeated() {
     let token = "pl4nted-t0ken_Abc";
-    let config = |name: &str| {
-        format!(
-            "[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://a.example/\"\ntoken = {{ env = \"{name}\" }}\n"
-        )
+    let check = |place: &str, name: &str| {
+        let account = "[[account]]\nname = \"m\"\nplatform = \"mastodon\"\nserver = \"https://a.example/\"\n";
+        let said = Program::new(&format!("{account}token = {{ {place} = \"{name}\" }}\n")).oyez(&["check"]);
+        assert!(said.code != Some(0), "{said:?}");
+        holds_none("stdout", said.stdout.as_bytes(), &[token]);
+        holds_none("stderr", said.stderr.as_bytes(), &[token]);
+        said.stdout + &said.stderr
     };
-    let said = Program::new(&config(token)).oyez(&["check"]);
-    assert!(
-        said.code != Some(0)
-            && said.stdout.contains("not the name of a variable") | said.stderr.contains("not the name of a variable"),
-        "{said:?}"
-    );
-    holds_none("stdout", said.stdout.as_bytes(), &[token]);
-    holds_none("stderr", said.stderr.as_bytes(), &[token]);
-    let said = Program::new(&config("NO_SUCH_TOKEN")).oyez(&["check"]);
-    assert!(said.stdout.contains("NO_SUCH_TOKEN") | said.stderr.contains("NO_SUCH_TOKEN"), "{said:?}");
+    for (place, said) in [
+        ("env", "not the name of a variable"),
+        ("file", "the file named there: No such file"),
+        ("credential", "$CREDENTIALS_DIRECTORY is not set"),
+    ] {
+        let all = check(place, token);
+        assert!(all.contains(said), "{place}: {all}");
+    }
+    // What is a place is named.
+    for (place, name) in [("env", "NO_SUCH_TOKEN"), ("file", "/no/such/token"), ("file", "../no-such-token")] {
+        let all = check(place, name);
+        assert!(all.contains(name), "{place}: {all}");
+    }
 }
