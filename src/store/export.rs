@@ -249,6 +249,9 @@ fn read_into(dir: &Path, reader: impl Read) -> Result<Head, ImportError> {
             return Err(wrong("the export is cut off here"));
         }
         let line: Line = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        if let Some(unread) = unread(&line, &bytes).map_err(|error| wrong(&error.to_string()))? {
+            return Err(wrong(&format!("this version does not know `{unread}`: import it with the one that wrote it")));
+        }
         match (&line, number) {
             (Line::OyezExport { format }, 0) => migrate::check(*format)?,
             (Line::OyezExport { .. }, _) => return Err(wrong("a second header")),
@@ -273,6 +276,40 @@ fn read_into(dir: &Path, reader: impl Read) -> Result<Head, ImportError> {
     disk::guarded(|| db.apply_batch(batch))?;
     open::close(db, &open::new_dir(dir))?;
     Ok(head)
+}
+
+/// What stands in the bytes of a line and not in what was read of it, if anything: a later version's field, which would
+/// be lost. An earlier version may have said less, and said in words what is left out now: nothing.
+fn unread(line: &Line, bytes: &[u8]) -> serde_json::Result<Option<String>> {
+    if serde_json::to_vec(line)? == bytes.trim_ascii_end() {
+        return Ok(None);
+    }
+    Ok(more_in(&serde_json::from_slice(bytes)?, &serde_json::to_value(line)?))
+}
+
+/// The path to something that `written` says and `read` does not.
+fn more_in(written: &Value, read: &Value) -> Option<String> {
+    let below = |name: String, rest: String| Some(if rest.is_empty() { name } else { format!("{name}.{rest}") });
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    match (written, read) {
+        (Value::Object(written), Value::Object(read)) => written.iter().find_map(|(name, value)| {
+            let rest = match read.get(name) {
+                Some(read) => more_in(value, read),
+                None => (!nothing(value)).then(String::new),
+            };
+            rest.and_then(|rest| below(name.clone(), rest))
+        }),
+        (Value::Array(written), Value::Array(read)) if written.len() == read.len() => {
+            let mut pairs = written.iter().zip(read).enumerate();
+            pairs.find_map(|(at, (written, read))| more_in(written, read).and_then(|rest| below(at.to_string(), rest)))
+        }
+        _ => (written != read).then(String::new),
+    }
 }
 
 fn put_line(db: &sled::Db, batch: &mut sled::Batch, line: Line, head: &mut Head) -> Result<(), ImportError> {

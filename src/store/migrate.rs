@@ -1,8 +1,9 @@
 //! The versions of the format.
 //!
-//! A change of the layout or of what a record says, beyond a new field with a default, raises [`FORMAT`] and adds an
-//! arm to [`migrate`] that rewrites what the version before it wrote. `tests/fixtures/store/` keeps one saved store of
-//! each released format, and a test opens them all.
+//! A release that changes the layout or what a record says raises [`FORMAT`] and adds an arm to [`migrate`] that rewrites
+//! what the version before it wrote. A new field with a default raises it too, though there is nothing to rewrite: the
+//! version before would drop it with the next change of the record. `tests/fixtures/store/` keeps one saved store of each
+//! released format, and a test opens them all.
 use super::commit::{Pair, index_item};
 use super::disk::kind;
 use super::{OpenError, StoreError, disk};

@@ -103,7 +103,7 @@ pub enum OpenError {
     #[error("the store is in use by another process")]
     InUse,
     /// It was written by a later version.
-    #[error("the store has format {found}, this version knows formats up to {known}: use the newer oyez again")]
+    #[error("the store has format {found}, this version knows formats up to {known}")]
     Newer {
         /// The store's.
         found: u32,
@@ -127,7 +127,12 @@ impl OpenError {
                     .into(),
             ),
             OpenError::Io(_) => Some("is `service.state` a directory this user may write to?".into()),
-            OpenError::Newer { .. } | OpenError::Damaged(_) => None,
+            OpenError::Newer { .. } => Some(
+                "a later oyez wrote it: use that one again; or go back with an `oyez export` made before the upgrade: move the \
+                 state directory away, then `oyez import` it"
+                    .into(),
+            ),
+            OpenError::Damaged(_) => None,
         }
     }
 }

@@ -137,9 +137,14 @@ fn a_head_of_the_future_is_newer() {
     let (dir, store) = open();
     let head = store.head();
     drop(store);
-    head::HeadFile::create(&dir.path().join("store/head"), 2, &head).unwrap();
-    let newer = Store::open(&dir.path().join("store"));
+    let path = dir.path().join("store");
+    head::HeadFile::create(&path.join("head"), 2, &head).unwrap();
+    let before = contents(&path);
+    let newer = Store::open(&path);
     assert!(matches!(newer, Err(OpenError::Newer { found: 2, known: 1 })), "{newer:?}");
+    let hint = newer.unwrap_err().hint().unwrap();
+    assert!(hint.contains("oyez export") && hint.contains("oyez import"), "{hint}");
+    assert!(contents(&path) == before, "the newer version finds its store as it left it");
 }
 
 #[test]

@@ -167,6 +167,37 @@ fn an_altered_export_that_fits_its_own_checksum_is_refused_or_holds() {
     check_refused_import(&dir, &sealed([lines[0], bare.as_str()]));
 }
 
+/// Serde skips what it does not know; what a later version wrote would be lost without a word.
+#[test]
+fn an_export_that_says_more_than_is_understood_is_refused() {
+    let (dir, store) = varied();
+    let text = String::from_utf8(exported(&store)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let lines = &lines[..lines.len() - 1];
+    let altered = |kind: &str, alter: &dyn Fn(&mut Value)| {
+        let at = lines.iter().position(|line| line.starts_with(&format!("{{\"{kind}\""))).unwrap();
+        let mut value: Value = serde_json::from_str(lines[at]).unwrap();
+        alter(&mut value[kind]);
+        let line = value.to_string();
+        let mut altered = lines.to_vec();
+        altered[at] = line.as_str();
+        sealed(altered)
+    };
+    let refused = |export: Vec<u8>, name: &str| {
+        let error = Store::import(&dir.path().join("refused"), export.as_slice()).unwrap_err().to_string();
+        assert!(error.contains(&format!("this version does not know `{name}`")), "{error}");
+    };
+    refused(altered("item", &|item| item["reactions"] = json!(3)), "item.reactions");
+    refused(altered("item", &|item| item["origins"][0]["found"]["mood"] = json!("glad")), "item.origins.0.found.mood");
+    refused(altered("source", &|source| source["etags"] = json!({"a": "b"})), "source.etags");
+    // An earlier version may have left out what has a default now, and written out what is left out now.
+    let less = altered("item", &|item| {
+        item["nothing"] = json!(null);
+        item["none"] = json!([]);
+    });
+    assert_eq!(exported(&Store::import(&dir.path().join("less"), less.as_slice()).unwrap()), text.as_bytes());
+}
+
 #[test]
 fn a_backup_opens_and_has_everything() {
     let (dir, store) = varied();
