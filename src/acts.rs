@@ -633,7 +633,10 @@ impl Desk {
         }
         match self.store.forget(number, actor, Some(reason), self.clock.now()) {
             // The words are gone from the store; now also from the old pages of its files.
-            Ok(_) => Ok(self.store.compact().map(|_| ())?),
+            Ok(_) => {
+                crate::opened::clear(&self.store)?;
+                Ok(self.store.compact().map(|_| ())?)
+            }
             Err(ForgetError::Unknown(number)) => Err(missing(number)),
             Err(error @ ForgetError::OnItsWay { .. }) => {
                 Err(Failure::failed(error.to_string(), Some(format!("`oyez veto {number}` first"))))

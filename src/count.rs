@@ -4,6 +4,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::platform::Limits;
+use crate::suffix;
 
 /// What any address counts on Mastodon unless the server says otherwise (`characters_reserved_per_url`).
 pub const MASTODON_URL_LENGTH: usize = 23;
@@ -208,9 +209,7 @@ fn top_level(text: &str, len: usize) -> Option<usize> {
 
 fn is_top_level(label: &str) -> bool {
     // No top-level domain is longer than this many bytes, in any script.
-    label.len() <= 63
-        && label.chars().all(|c| is_host_char(c) || c == '-')
-        && psl::suffix(label.to_lowercase().as_bytes()).is_some_and(|suffix| suffix.is_known())
+    label.len() <= 63 && label.chars().all(|c| is_host_char(c) || c == '-') && suffix::is_known(&label.to_lowercase())
 }
 
 /// Whatever is no ASCII punctuation, white space, control or direction character.

@@ -17,7 +17,7 @@ use crate::acts::DISTRUST;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hold;
-use crate::item::{Asked, Item, Number, Phase, Progress};
+use crate::item::{Item, Number, Phase, Progress};
 use crate::life::{self, Applied, Event, Patience, Rules};
 use crate::mirrors::Catalogue;
 use crate::outbox::{self, Facts, Step};
@@ -27,6 +27,7 @@ use crate::poll::Poller;
 use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
 use crate::wording::{self, Wording};
 
+mod links;
 #[cfg(test)]
 mod tests;
 
@@ -621,6 +622,10 @@ impl Deliverer {
             self.open_shorts(number).await?;
             return Ok((Some(now), false));
         }
+        if let Some(id) = self.search_due(&item, now) {
+            self.search(number, &id).await?;
+            return Ok((Some(self.clock.now()), false));
+        }
         let due = match item.phase {
             Phase::Settling if item.deliveries.values().any(|d| d.now) => now,
             Phase::Settling => item.settled.unwrap_or(now),
@@ -706,78 +711,6 @@ impl Deliverer {
         let now = self.clock.now();
         let over = item.unreachable_since.map(|since| since + grace).filter(|over| now < *over);
         Ok(over.map(|over| at.min(over).max(now)))
-    }
-
-    /// Notices that another place of an item's video is proven, or likely. `true`: something changed.
-    fn mirror(&self, item: &Item) -> Result<bool, StoreError> {
-        let waits = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
-        if self.config.links.mirrors.is_empty() || !waits || !matches!(item.phase, Phase::Settling | Phase::Held) {
-            return Ok(false);
-        }
-        let mirror = self.wording.mirror(item);
-        if mirror != item.mirror {
-            self.happen(item.number, |item, _| {
-                let (posts, _) = self.wording.word_all(&self.store, item)?;
-                Ok(Some(Event::Mirrored { mirror: self.wording.mirror(item), posts }))
-            })?;
-            return Ok(true);
-        }
-        let is_youtube = url::Url::parse(&item.found().url).is_ok_and(|url| crate::link::youtube_id(&url).is_some());
-        if mirror.is_some() || !is_youtube {
-            return Ok(false);
-        }
-        let Some((url, evidence)) = self.catalogue.offer(item, &self.store, &self.config)? else { return Ok(false) };
-        self.happen(item.number, |_, _| Ok(Some(Event::Offered { url: url.clone(), evidence: evidence.clone() })))?;
-        Ok(true)
-    }
-
-    /// The shortener that stands between an item's link and its target, and when it is to be asked; `None`: there is none,
-    /// or it is dead, or nothing waits for it.
-    fn short_due(&self, item: &Item) -> Option<(String, Timestamp)> {
-        let waits = matches!(item.phase, Phase::Settling | Phase::Held)
-            && item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
-        if !waits || !self.wording.rulebook().linker.expands() {
-            return None;
-        }
-        let short = self.wording.link(item).unopened?;
-        let Some(asked) = item.opened.get(&short) else { return Some((short, Timestamp::MIN)) };
-        let hours = asked.at.duration_since(asked.since).as_hours();
-        let again = match hours {
-            0 => Duration::from_secs(600),
-            1..6 => Duration::from_secs(3600),
-            6..24 => Duration::from_secs(6 * 3600),
-            _ => return None,
-        };
-        Some((short, asked.at + again))
-    }
-
-    /// Asks the shorteners of an item's link that are due, one after the other, and words its posts with what they say.
-    async fn open_shorts(&self, number: Number) -> Result<(), StoreError> {
-        for _ in 0..=crate::link::rewrite::MAX_HOPS {
-            let Some(item) = self.store.item(number)? else { return Ok(()) };
-            let due = self.short_due(&item).filter(|(_, at)| *at <= self.clock.now());
-            let Some((short, _)) = due else { return Ok(()) };
-            let Ok(url) = url::Url::parse(&short) else { return Ok(()) };
-            let pages = self.wording.rulebook().linker.rules().may_answer_pages(&url);
-            let answer = self.poller.http().open_short(&url, pages).await;
-            if let Err(error) = &answer {
-                tracing::info!(item = number, host = url.host_str(), "a link shortener cannot be reached: {error}");
-            }
-            self.happen(number, |item, now| {
-                // As it will be once this is recorded.
-                let mut next = item.clone();
-                if let Ok(answer) = &answer {
-                    let asked = Asked { since: now, at: now, answer: Some(answer.clone()), error: None };
-                    next.opened.insert(short.clone(), asked);
-                }
-                let (posts, _) = self.wording.word_all(&self.store, &next)?;
-                Ok(Some(Event::Opened { short: short.clone(), answer: answer.clone(), posts }))
-            })?;
-            if answer.is_err() {
-                return Ok(());
-            }
-        }
-        Ok(())
     }
 
     /// Words the posts and puts the item on the desk, if its time to settle has come.

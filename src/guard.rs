@@ -8,6 +8,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::suffix;
+
 pub mod resolve;
 
 /// A longer address is refused, in bytes: nothing that a post may carry is longer.
@@ -245,7 +247,7 @@ fn gate_name(name: &str) -> Result<(), Refused> {
     if is_inside(name) || ends_in_one(name, &EMPTY_NAMES) || !name.contains('.') {
         return Err(Refused::Inside(name.to_owned()));
     }
-    match psl::domain(name.as_bytes()) {
+    match suffix::site(name) {
         Some(_) => Ok(()),
         None => Err(Refused::Name(name.to_owned())),
     }

@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response};
-use rustls_platform_verifier::ConfigVerifierExt;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -29,6 +28,7 @@ pub mod headers;
 mod short;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod turn;
 
 /// Bytes of a body where [`Get::max_bytes`] does not say.
@@ -174,15 +174,13 @@ impl Http {
 
     /// [`Http::new`] with another name service for the guarded clients.
     fn with_lookup(network: &Network, contact: Option<&str>, lookup: Arc<dyn Lookup>) -> anyhow::Result<Http> {
-        // Only the first call in a process installs; the others find it there, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        // First: it works while the rest is made.
+        let trust = trust::config().context("TLS cannot be set up")?;
         let agent = user_agent(contact)?;
         let guard = Guard::new(&network.allow_private);
         let resolver = |reach| Resolver::new(guard.clone(), reach, Arc::clone(&lookup));
         // Shorter than the whole, so that a host out of reach is known not to have been spoken to.
         let connect = CONNECT.min(network.timeout / 2);
-        // The system's certificates are read once: they are most of the start, and of what each client would hold.
-        let trust = rustls::ClientConfig::with_platform_verifier().context("cannot use the system's certificates")?;
         let tls = |protocols: &[&[u8]]| {
             let mut tls = trust.clone();
             tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();

@@ -453,6 +453,9 @@ pub struct Item {
     /// Why it needs an approval beyond the policy's `ask` (stale, old); `None`: it does not.
     #[serde(default)]
     pub ask: Option<String>,
+    /// It asks because that item, from another place, has the same title: one who joins the two has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<Number>,
     /// When it settled, or will as things stand.
     #[serde(default)]
     pub settled: Option<Timestamp>,
@@ -490,6 +493,9 @@ pub struct Item {
     /// Where its posts lead instead of to its own address, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
+    /// When archive.org was last asked for a copy of its video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched: Option<Timestamp>,
     /// When its origin was last read successfully.
     #[serde(default)]
     pub checked: Option<Timestamp>,

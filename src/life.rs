@@ -203,6 +203,11 @@ pub enum Event {
         /// What speaks for it.
         evidence: String,
     },
+    /// archive.org was asked for a copy of its video.
+    Searched {
+        /// Where one is, and what speaks for it.
+        copy: Option<(String, String)>,
+    },
     /// Its origin was read.
     Reachable,
     /// Its origin could not be read.

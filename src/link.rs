@@ -1,4 +1,5 @@
 //! Links: finding them, the keys by which two addresses are known to mean one thing, and what becomes of them.
+pub mod archive;
 mod clearurls;
 mod find;
 pub mod gate;

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
@@ -17,7 +17,8 @@ use crate::link::rules::{Rules, RulesError};
 /// Rewrites links for one configuration. Cheap to ask; made once.
 #[derive(Debug)]
 pub struct Linker {
-    rules: Arc<Rules>,
+    /// The built-in ones alone are read when the first link comes: nothing can be wrong with them.
+    rules: OnceLock<Arc<Rules>>,
     gate: Gate,
     keep: Vec<String>,
     referrers: Vec<String>,
@@ -43,7 +44,10 @@ impl Linker {
             .filter_map(|source| Some(source.spec.url().host_str()?.to_owned()))
             .collect();
         Ok(Self {
-            rules: rules(&config.links.rules)?,
+            rules: match config.links.rules.as_slice() {
+                [] => OnceLock::new(),
+                paths => OnceLock::from(rules(paths)?),
+            },
             gate: Gate::new(Guard::new(&config.network.allow_private), own),
             keep: config.links.keep.clone(),
             referrers,
@@ -53,7 +57,7 @@ impl Linker {
 
     /// Without a configuration: the built-in rules.
     pub fn built_in() -> Self {
-        Self { rules: Rules::built_in(), gate: Gate::default(), keep: Vec::new(), referrers: Vec::new(), expand: true }
+        Self { rules: OnceLock::new(), gate: Gate::default(), keep: Vec::new(), referrers: Vec::new(), expand: true }
     }
 
     /// Whoever names this address by hand means it: its site counts as named in the configuration.
@@ -63,7 +67,7 @@ impl Linker {
 
     /// The rules in force.
     pub fn rules(&self) -> &Rules {
-        &self.rules
+        self.rules.get_or_init(Rules::built_in)
     }
 
     /// May shorteners be asked?
@@ -74,7 +78,7 @@ impl Linker {
     /// What becomes of a link. `kept`: a person wants it as it was written.
     pub fn rewrite(&self, input: &str, kept: bool, opened: &dyn Fn(&str) -> Option<Opened>) -> Rewrite {
         let context = Context { gate: &self.gate, keep: &self.keep, kept, referrers: &self.referrers, opened };
-        self.rules.rewrite(input, &context)
+        self.rules().rewrite(input, &context)
     }
 
     /// Asks the network whatever stands between a link and its target, hop by hop, at most [`MAX_HOPS`] times; what was
@@ -91,7 +95,7 @@ impl Linker {
                 return rewrite;
             };
             let Ok(url) = Url::parse(&short) else { return rewrite };
-            let answer = http.open_short(&url, self.rules.may_answer_pages(&url)).await;
+            let answer = http.open_short(&url, self.rules().may_answer_pages(&url)).await;
             known.insert(short, answer);
         }
         self.rewrite(input, false, &|short| known.get(short).and_then(|one| one.clone().ok()))
@@ -100,7 +104,7 @@ impl Linker {
     /// The short links of known shorteners in a text, and what may stand in no post: nothing with one leaves.
     pub fn refused_in(&self, text: &str) -> Vec<String> {
         let urls = link::find(text).into_iter().filter_map(|range| Url::parse(&text[range]).ok());
-        urls.filter(|url| self.rules.is_short(url) || self.gate.judge(url).is_err()).map(String::from).collect()
+        urls.filter(|url| self.rules().is_short(url) || self.gate.judge(url).is_err()).map(String::from).collect()
     }
 }
 

@@ -14,13 +14,22 @@ use crate::clock::Clock;
 use crate::config::{Config, SourceConfig, SourceSpec};
 use crate::hold;
 use crate::http::Http;
-use crate::item::{Found, Item, Number, Origin, Phase, VerdictKind, Visibility};
-use crate::life::{self, Event, Rules};
-use crate::policy::Fields;
+use crate::item::{Found, Item, Number, Visibility};
+use crate::life::{self, Rules};
 use crate::schedule::{self, Agenda, Due};
 use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
 use crate::store::{Change, CommitError, Note, SourceRecord, Store, StoreError, Which};
 use crate::wording::Wording;
+
+mod admit;
+mod reading;
+#[cfg(test)]
+mod tests;
+
+pub use reading::Reach;
+
+use admit::{is_old_notice, known_item};
+use reading::is_watched;
 
 /// Sources asked at the same time; of one host only ever one.
 const AT_ONCE: usize = 8;
@@ -69,15 +78,6 @@ impl Tally {
     }
 }
 
-/// What came of reading an item's origins again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reach {
-    /// The origin that gives the item its text was read, or is known to be gone.
-    pub reached: bool,
-    /// The source as a whole is out of reach: leave it alone for this long (zero: it did not say).
-    pub leave_alone: Option<Duration>,
-}
-
 /// A source of the configuration with the code that reads it.
 pub struct Watched {
     /// Its settings.
@@ -97,6 +97,7 @@ pub struct Poller {
     agenda: Mutex<Agenda>,
     /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
     skews: Mutex<HashMap<String, i64>>,
+    titles: Mutex<admit::Titles>,
 }
 
 /// A thing that was seen and could not be read yet, as it is kept in [`SourceRecord::pending`].
@@ -137,8 +138,17 @@ impl Poller {
         watched: Vec<Watched>,
     ) -> Result<Self, StoreError> {
         let watched: BTreeMap<String, Watched> = watched.into_iter().map(|w| (w.config.name.clone(), w)).collect();
-        let poller =
-            Self { store, clock, http, config, wording, watched, agenda: Mutex::default(), skews: Mutex::default() };
+        let poller = Self {
+            store,
+            clock,
+            http,
+            config,
+            wording,
+            watched,
+            agenda: Mutex::default(),
+            skews: Mutex::default(),
+            titles: Mutex::default(),
+        };
         for (name, watched) in poller.watched.iter().filter(|(_, watched)| watched.config.enabled) {
             let record = poller.source_record(watched)?;
             if record.stopped.is_some() {
@@ -697,137 +707,6 @@ impl Poller {
         Ok((tally, Some(due)))
     }
 
-    /// A thing that was not known: joined to the item it is another sight of, or made an item of its own.
-    /// `None`: it could not be recorded and has to be seen again. `began_empty`: contacts of its source that showed nothing
-    /// when they were made.
-    fn admit(
-        &self,
-        watched: &Watched,
-        sighting: &Sighting,
-        found: Found,
-        began_empty: &[String],
-        now: Timestamp,
-    ) -> Result<Option<Tally>, StoreError> {
-        let mut tally = Tally { seen: 1, ..Tally::default() };
-        let found = self.without_other_videos(found)?;
-        let origin = Origin {
-            source: watched.config.name.clone(),
-            contact: sighting.contact.clone(),
-            first_seen: now,
-            found,
-            gone: None,
-        };
-        for _ in 0..CONFLICT_TRIES {
-            let same = self.same_thing(&origin.found)?;
-            let verdict = self.wording.rulebook().policy.evaluate(&Fields::new(
-                &origin.found,
-                &watched.config.name,
-                &watched.config.kind,
-            ));
-            let change = match same {
-                Some(item) => {
-                    tally.seen = 0;
-                    let order =
-                        |source: &str| self.config.sources.iter().position(|s| s.name == source).unwrap_or(usize::MAX);
-                    let number = item.number;
-                    let rank = order(&origin.source);
-                    let at = item.origins.iter().take_while(|known| order(&known.source) <= rank).count();
-                    let event = Event::AlsoAt { at, origin: Box::new(origin.clone()), verdict };
-                    let Ok(joined) = life::happen(&item, event, &self.rules(&item.kind, now)) else {
-                        return Ok(Some(Tally::default()));
-                    };
-                    let mut notes = crate::deliver::notes(&joined, now, number);
-                    // What is out already is not looked at again by anybody: this is the moment to say so.
-                    let mirror = self.wording.mirror(&joined.item);
-                    let joined = match joined.item.state() == crate::item::State::Done && mirror != joined.item.mirror {
-                        false => joined,
-                        true => {
-                            let event = Event::Mirrored { mirror, posts: BTreeMap::new() };
-                            let mirrored =
-                                life::happen(&joined.item, event, &self.rules(&item.kind, now)).unwrap_or(joined);
-                            notes.extend(crate::deliver::notes(&mirrored, now, number));
-                            mirrored
-                        }
-                    };
-                    notes.push(Note {
-                        detail: json!({"source": watched.config.name, "url": origin.found.url}),
-                        ..Note::new(now, Some(number), "oyez", "joined")
-                    });
-                    Change { items: vec![joined.item], notes, durable: true, ..Change::default() }
-                }
-                None => {
-                    let rules = self.rules(&watched.config.kind, now);
-                    let accounts: Vec<String> =
-                        self.config.accounts_for(&watched.config.kind).map(|account| account.name.clone()).collect();
-                    let sight = life::Sight {
-                        number: 0,
-                        kind: watched.config.kind.clone(),
-                        origin: origin.clone(),
-                        verdict: verdict.clone(),
-                        accounts,
-                        known: false,
-                        ask: self.may_be_past(sighting, began_empty)?,
-                    };
-                    let item = life::first_sighting(sight, &rules);
-                    match verdict.verdict {
-                        VerdictKind::Ignore => tally.ignored = 1,
-                        VerdictKind::Hold | VerdictKind::Ask => tally.held = 1,
-                    }
-                    let note = Note {
-                        text: Some(origin.found.title.clone()),
-                        detail: json!({
-                            "source": watched.config.name,
-                            "verdict": verdict.verdict,
-                            "rule": verdict.rule,
-                            "because": verdict.because,
-                            "settled": item.settled,
-                        }),
-                        item: Some(Which::New(0)),
-                        ..Note::new(now, None, "oyez", "seen")
-                    };
-                    Change { items: vec![item], notes: vec![note], durable: true, ..Change::default() }
-                }
-            };
-            match self.store.commit(change) {
-                Ok(_) => return Ok(Some(tally)),
-                // Somebody was faster with it, or with the thing it is another sight of: look again.
-                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {
-                    tally = Tally { seen: 1, ..Tally::default() };
-                }
-                Err(CommitError::Store(error)) => return Err(error),
-            }
-        }
-        tracing::warn!(key = %origin.found.key, "could not be recorded: its item changes all the time; tried again with the next poll");
-        Ok(None)
-    }
-
-    /// Two videos are two things, whatever page their descriptions share (the parts of a workshop).
-    fn without_other_videos(&self, mut found: Found) -> Result<Found, StoreError> {
-        if !found.key.starts_with("youtube:") {
-            return Ok(found);
-        }
-        let mut kept = Vec::new();
-        for alias in std::mem::take(&mut found.aliases) {
-            let item = self.store.by_key(&alias)?.map(|number| self.store.item(number)).transpose()?.flatten();
-            let is_other = |origin: &Origin| origin.found.key.starts_with("youtube:") && origin.found.key != found.key;
-            if !item.is_some_and(|item| item.origins.iter().any(is_other)) {
-                kept.push(alias);
-            }
-        }
-        found.aliases = kept;
-        Ok(found)
-    }
-
-    /// The item a reading is another sight of: same key, same canonical address, same video.
-    fn same_thing(&self, found: &Found) -> Result<Option<Item>, StoreError> {
-        for key in std::iter::once(&found.key).chain(&found.aliases) {
-            if let Some(number) = self.store.by_key(key)? {
-                return self.store.item(number);
-            }
-        }
-        Ok(None)
-    }
-
     /// Is this thing known by another place's word alone, and was never seen at its own? Then it has yet to join.
     fn is_only_an_alias(&self, number: Number, key: &str) -> Result<bool, StoreError> {
         let Some(item) = self.store.item(number)? else { return Ok(false) };
@@ -860,191 +739,6 @@ impl Poller {
             }
         }
         Ok(())
-    }
-
-    /// The list shows an item with another title, tags or category than last time, or one that was gone, or one that is
-    /// known from another place alone. The inner error: it could not be read.
-    async fn noticed(
-        &self,
-        number: Number,
-        watched: &Watched,
-        sighting: &Sighting,
-        began_empty: &[String],
-    ) -> Result<Result<(), SourceError>, StoreError> {
-        let name = &watched.config.name;
-        let Some(item) = self.store.item(number)? else { return Ok(Ok(())) };
-        let Some(at) = origin_at(&item, name, &sighting.key) else {
-            let elsewhere = item.origins.iter().find(|origin| origin.found.key == sighting.key);
-            let found = sighting.full.clone().or_else(|| elsewhere.map(|origin| origin.found.clone()));
-            let former =
-                elsewhere.is_some_and(|o| o.contact == sighting.contact && !self.watched.contains_key(&o.source));
-            if let Some(found) = found.filter(|_| !former && !item.forgotten) {
-                self.admit(watched, sighting, found, began_empty, self.clock.now())?;
-            }
-            return Ok(Ok(()));
-        };
-        if !is_watched(&item) {
-            return Ok(Ok(()));
-        }
-        let reading = match &sighting.full {
-            Some(found) => Reread::Present(Box::new(found.clone())),
-            None => match self.read(&*watched.source, &item.origins[at].found).await {
-                Ok(reading) => reading,
-                Err(error) => return Ok(Err(error)),
-            },
-        };
-        self.take_reading(number, name, &sighting.key, &reading)?;
-        Ok(Ok(()))
-    }
-
-    /// One thing of a source, within bounds.
-    async fn read(&self, source: &dyn Source, found: &Found) -> Result<Reread, SourceError> {
-        let read = std::panic::AssertUnwindSafe(source.read(&self.http, found, self.clock.now())).catch_unwind();
-        bounded(READ_PATIENCE, read).await
-    }
-
-    /// Reads an item's origins again and records what they show. That it is out of reach is recorded by
-    /// [`Poller::out_of_reach`] alone, where something depends on it.
-    pub async fn reread(&self, number: Number) -> Result<Reach, StoreError> {
-        let there = Reach { reached: true, leave_alone: None };
-        let Some(item) = self.store.item(number)? else { return Ok(there) };
-        let gone_everywhere = life::is_gone(&item);
-        let mut leave_alone = None;
-        let mut read = BTreeSet::new();
-        for origin in item.origins.iter().filter(|origin| origin.gone.is_none() || gone_everywhere) {
-            let Some(source) = self.source(&origin.source) else {
-                tracing::debug!(item = number, source = origin.source, "its source is not configured any more");
-                continue;
-            };
-            match self.read(&*source, &origin.found).await {
-                Ok(reading) => {
-                    if self.take_reading(number, &origin.source, &origin.found.key, &reading)? {
-                        read.insert((origin.source.clone(), origin.found.key.clone()));
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(item = number, "its origin cannot be read: {error}");
-                    leave_alone = leave_alone.max(asks_for_patience(&error));
-                }
-            }
-        }
-        let Some(item) = self.store.item(number)? else { return Ok(there) };
-        // The words come from the first place that still shows it; another one out of reach holds nothing up.
-        let lead = item.origins.iter().find(|origin| origin.gone.is_none());
-        let reached = lead.is_none_or(|lead| read.contains(&(lead.source.clone(), lead.found.key.clone())));
-        if reached {
-            self.mark(number, &Event::Reachable)?;
-        }
-        Ok(Reach { reached, leave_alone: leave_alone.filter(|_| !reached) })
-    }
-
-    /// Why a new thing asks although the policy does not: its place showed nothing at first contact, which may only have
-    /// been out of order, and it is older than that contact. So it may be the place's past, and a person should say.
-    fn may_be_past(&self, sighting: &Sighting, began_empty: &[String]) -> Result<Option<String>, StoreError> {
-        let Some(published) = sighting.published else { return Ok(None) };
-        if !began_empty.contains(&sighting.contact) {
-            return Ok(None);
-        }
-        let contacted = self.store.contacted(&sighting.contact)?;
-        Ok(contacted
-            .is_some_and(|at| published < at)
-            .then(|| "it is older than first contact with its source, which showed nothing then".to_owned()))
-    }
-
-    /// Records that an item's origin cannot be read: from the first time on, `grace` runs (`lifecycle.md` 3.10).
-    /// `anew`: the last try before this one was long ago.
-    pub fn out_of_reach(&self, number: Number, anew: bool) -> Result<(), StoreError> {
-        self.mark(number, &Event::Unreachable { anew })
-    }
-
-    fn mark(&self, number: Number, event: &Event) -> Result<(), StoreError> {
-        for _ in 0..CONFLICT_TRIES {
-            let Some(item) = self.store.item(number)? else { return Ok(()) };
-            let Ok(marked) = life::happen(&item, event.clone(), &self.rules(&item.kind, self.clock.now())) else {
-                return Ok(());
-            };
-            if !marked.changed {
-                return Ok(());
-            }
-            match self.store.commit(Change { items: vec![marked.item], ..Change::default() }) {
-                Ok(_) => return Ok(()),
-                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {}
-                Err(CommitError::Store(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Records what one of an item's origins shows. `Ok(false)`: it could not be recorded, and must be read again.
-    fn take_reading(&self, number: Number, source: &str, key: &str, reading: &Reread) -> Result<bool, StoreError> {
-        for _ in 0..CONFLICT_TRIES {
-            let Some(item) = self.store.item(number)? else { return Ok(true) };
-            // Split off or renamed meanwhile: read again what is there now.
-            let Some(index) = origin_at(&item, source, key) else { return Ok(false) };
-            let now = self.clock.now();
-            let origin = &item.origins[index];
-            let mut first = None;
-            // It is public again before anything else is said about it: then the loop comes round for what changed.
-            let mut again = false;
-            let event = match reading {
-                Reread::Present(found) => match &found.visibility {
-                    Visibility::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
-                    Visibility::Public if origin.gone.is_some() => {
-                        again = true;
-                        Event::BackAt { origin: index, found: Box::new(origin.found.clone()) }
-                    }
-                    Visibility::Public if is_same_reading(&origin.found, found) => return Ok(true),
-                    Visibility::Public => {
-                        first = Some(change_note(&item, origin, found, now));
-                        self.changed(&item, index, found, now)?
-                    }
-                },
-                Reread::Gone(why) => Event::GoneAt { origin: index, why: why.clone() },
-                Reread::Unknown => return Ok(true),
-            };
-            let happened = match life::happen(&item, event, &self.rules(&item.kind, now)) {
-                Ok(happened) => happened,
-                Err(refused) => {
-                    tracing::debug!(item = number, "a reading changes nothing: {}", refused.why);
-                    return Ok(true);
-                }
-            };
-            if !happened.changed {
-                return Ok(true);
-            }
-            let mut notes: Vec<Note> = first.into_iter().collect();
-            notes.extend(crate::deliver::notes(&happened, now, number));
-            match self.store.commit(Change { items: vec![happened.item], notes, durable: true, ..Change::default() }) {
-                Ok(_) if again => {}
-                Ok(_) => return Ok(true),
-                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {}
-                Err(CommitError::Store(error)) => return Err(error),
-            }
-        }
-        tracing::warn!(item = number, "what its origin shows could not be recorded yet");
-        Ok(false)
-    }
-
-    fn changed(&self, item: &Item, origin: usize, found: &Found, now: Timestamp) -> Result<Event, StoreError> {
-        let mut next = item.clone();
-        // Which thing it is does not change with its words.
-        let found = &Found { key: item.origins[origin].found.key.clone(), ..found.clone() };
-        next.origins[origin].found = found.clone();
-        let verdict =
-            self.wording.rulebook().policy.evaluate(&Fields::new(next.found(), &next.origins[0].source, &next.kind));
-        let (posts, problems) = match item.phase {
-            Phase::Held | Phase::Vetoed { .. } | Phase::Withdrawn { .. } => {
-                self.wording.word_all(&self.store, &next)?
-            }
-            Phase::Known | Phase::Settling | Phase::Ignored | Phase::Expired | Phase::Duplicate { .. } => {
-                Default::default()
-            }
-        };
-        for (account, problem) in &problems {
-            tracing::warn!(item = item.number, account, "no post: {problem}");
-        }
-        let at = found.changed.filter(|changed| *changed > item.last_change && *changed <= now).unwrap_or(now);
-        Ok(Event::Changed { origin, found: Box::new(found.clone()), posts, verdict, at })
     }
 
     fn rules<'a>(&'a self, kind: &str, now: Timestamp) -> Rules<'a> {
@@ -1113,21 +807,6 @@ fn asks_for_patience(error: &SourceError) -> Option<Duration> {
     }
 }
 
-/// The author's change, for the journal. The first reading of a thing that was only known is none.
-fn change_note(item: &Item, origin: &Origin, found: &Found, now: Timestamp) -> Note {
-    let was_read = item.checked.is_some() || !origin.found.text.is_empty();
-    let author = found.author.as_ref().map(|author| author.username.as_deref().unwrap_or(&author.name));
-    let (actor, what) = match author.filter(|name| !name.is_empty()) {
-        Some(name) if was_read => (format!("forum:{name}"), "changed"),
-        Some(_) | None => ("oyez".to_owned(), if was_read { "changed" } else { "read" }),
-    };
-    Note {
-        text: Some(found.title.clone()),
-        detail: json!({"source": origin.source}),
-        ..Note::new(now, Some(item.number), &actor, what)
-    }
-}
-
 /// Which origin of an item is this thing at this source?
 fn origin_at(item: &Item, source: &str, key: &str) -> Option<usize> {
     item.origins.iter().position(|origin| origin.source == source && origin.found.key == key)
@@ -1136,11 +815,6 @@ fn origin_at(item: &Item, source: &str, key: &str) -> Option<usize> {
 /// Under which name a fingerprint is kept: two sources may show the same thing in different words.
 fn print_key(source: &str, sighting: &Sighting) -> String {
     format!("{source} {}", sighting.key)
-}
-
-/// An old thing that is pinned is a notice, no news, even when it turns up late.
-fn is_old_notice(sighting: &Sighting, now: Timestamp) -> bool {
-    sighting.pinned && sighting.published.is_some_and(|published| published < now - OLD_PINNED)
 }
 
 /// What a source is, as far as its settings tell: another one under the same name has nothing to remember.
@@ -1154,55 +828,3 @@ fn identity(source: &SourceConfig) -> String {
         SourceSpec::PeerTube { url, channel } => format!("peertube {url} {channel}"),
     }
 }
-
-/// Is it worth reading again when its list entry changes? `lifecycle.md` 2, "author changed it".
-fn is_watched(item: &Item) -> bool {
-    match item.phase {
-        // A withdrawn one may come back; only a person puts it on the desk again, who should hear of it.
-        Phase::Settling | Phase::Held | Phase::Vetoed { .. } | Phase::Ignored | Phase::Withdrawn { .. } => {
-            !item.forgotten
-        }
-        Phase::Known | Phase::Expired | Phase::Duplicate { .. } => false,
-    }
-}
-
-/// Do two readings say the same, as `lifecycle.md` 3.10 lists it: title, normalised body, tags, category?
-fn is_same_reading(before: &Found, after: &Found) -> bool {
-    fn words(text: &str) -> impl Iterator<Item = &str> {
-        text.split_whitespace()
-    }
-    words(&before.title).eq(words(&after.title))
-        && words(&before.text).eq(words(&after.text))
-        && before.links == after.links
-        && before.tags == after.tags
-        && before.category == after.category
-}
-
-/// An item there before first contact: nothing happens to it unless a person sends it on its way.
-fn known_item(watched: &Watched, sighting: &Sighting, now: Timestamp) -> Item {
-    let found = sighting.full.clone().unwrap_or_else(|| Found {
-        key: sighting.key.clone(),
-        url: sighting.url.clone(),
-        title: sighting.title.clone(),
-        published: sighting.published,
-        ..Found::default()
-    });
-    Item {
-        kind: watched.config.kind.clone(),
-        phase: Phase::Known,
-        first_seen: now,
-        last_change: now,
-        origins: vec![Origin {
-            source: watched.config.name.clone(),
-            contact: sighting.contact.clone(),
-            first_seen: now,
-            // A known item is a memory that it was there; its text is read when a person sends it on its way.
-            found: Found { text: String::new(), links: Vec::new(), images: Vec::new(), ..found },
-            gone: None,
-        }],
-        ..Item::default()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -39,7 +39,7 @@ let
     # A Nix path (./templates) is copied into the store, a text ("/etc/oyez/templates") stays where it is.
     directory = types.path;
     directories = types.listOf types.path;
-    mirrors = types.listOf (types.enum [ "media-ccc-de" "peertube" ]);
+    mirrors = types.listOf (types.enum [ "media-ccc-de" "peertube" "archive-org" ]);
     url = described "an address like https://…, without user name and password" (types.strMatching "https?://[^@]+");
     listen = described "an address and a port, like 127.0.0.1:8080" (types.strMatching ".+:[0-9]+");
     duration = described "a duration, like 90s, 30m, 4h, 2d or 1d12h" (types.strMatching duration);

@@ -319,6 +319,8 @@ pub struct LinksConfig {
     pub rules: Vec<PathBuf>,
     /// Where another place of a YouTube video is looked for, in this order.
     pub mirrors: Vec<MirrorKind>,
+    /// The server that is asked as archive.org.
+    pub archive: Url,
     /// How long a video that is only on YouTube waits for another place to appear. `None`: it does not.
     pub wait_for_mirror: Option<Duration>,
     /// Hosts whose links are never touched, in lower case; a host counts for all below it.
@@ -332,6 +334,8 @@ pub enum MirrorKind {
     MediaCcc,
     /// The configured PeerTube channels.
     PeerTube,
+    /// archive.org, which is asked about each video.
+    ArchiveOrg,
 }
 
 impl MirrorKind {
@@ -340,6 +344,7 @@ impl MirrorKind {
         match self {
             MirrorKind::MediaCcc => "media-ccc-de",
             MirrorKind::PeerTube => "peertube",
+            MirrorKind::ArchiveOrg => "archive-org",
         }
     }
 }

@@ -479,23 +479,23 @@ impl<'a> Parser<'a> {
             .unwrap_or_default();
         let rules = table.strings("rules").unwrap_or_default().into_iter().map(PathBuf::from).collect();
         let mirrors = table
-            .with("mirrors", "write a list of \"media-ccc-de\" and \"peertube\"", |v| {
+            .with("mirrors", "write a list of \"media-ccc-de\", \"peertube\" and \"archive-org\"", |v| {
                 let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
                 let mirror = |entry: &Spanned<DeValue<'_>>| match text(entry.get_ref())? {
-                    "media-ccc-de" => Ok(Some(MirrorKind::MediaCcc)),
-                    "peertube" => Ok(Some(MirrorKind::PeerTube)),
-                    "archive-org" => {
-                        self.warn("links.mirrors: this version does not look for recordings at archive.org");
-                        Ok(None)
-                    }
+                    "media-ccc-de" => Ok(MirrorKind::MediaCcc),
+                    "peertube" => Ok(MirrorKind::PeerTube),
+                    "archive-org" => Ok(MirrorKind::ArchiveOrg),
                     other => Err(format!("`{other}` is no place where mirrors are looked for")),
                 };
-                Ok(list.iter().map(mirror).collect::<Result<Vec<_>, String>>()?.into_iter().flatten().collect())
+                list.iter().map(mirror).collect()
             })
             .unwrap_or_else(|| vec![MirrorKind::MediaCcc, MirrorKind::PeerTube]);
         let three_days = Some(Duration::from_secs(3 * 86_400));
         let wait_for_mirror = table.optional_duration("wait-for-mirror").unwrap_or(three_days);
-        let links = LinksConfig { expand: table.bool("expand", true), rules, mirrors, wait_for_mirror, keep };
+        let archive =
+            table.url("archive-org").unwrap_or_else(|| Url::parse("https://archive.org").expect("a constant"));
+        let expand = table.bool("expand", true);
+        let links = LinksConfig { expand, rules, mirrors, archive, wait_for_mirror, keep };
         table.finish();
         links
     }

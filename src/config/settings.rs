@@ -67,6 +67,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("links.expand", "true"),
     setting("links.rules", "[]"),
     setting("links.mirrors", "[\"media-ccc-de\", \"peertube\"]"),
+    setting("links.archive-org", "\"https://archive.org\""),
     setting("links.wait-for-mirror", "\"3d\""),
     setting("links.keep", "[]"),
     setting("templates.dir", ""),

@@ -31,6 +31,12 @@ pub fn happen(item: &Item, event: Event, rules: &Rules<'_>) -> Result<Applied, R
         Event::Opened { short, answer, posts } => opened(&mut work, short, answer, posts, rules),
         Event::Mirrored { mirror, posts } => mirrored(&mut work, mirror, posts),
         Event::Offered { url, evidence } => offered(&mut work, url, evidence),
+        Event::Searched { copy } => {
+            work.item.searched = Some(rules.now);
+            if let Some((url, evidence)) = copy {
+                offered(&mut work, url, evidence);
+            }
+        }
         Event::Reachable => {
             work.item.checked = Some(rules.now);
             work.item.unreachable_since = None;

@@ -50,7 +50,8 @@ pub fn join(item: &Item, other: &Item) -> Result<(Applied, Applied), Refused> {
         // A verdict becomes stricter by itself, never looser: what asked at one place asks on.
         work.item.verdict = other.verdict.clone();
     }
-    if open && work.item.ask.is_none() {
+    // Who joins them has answered whether they are one.
+    if open && work.item.ask.is_none() && other.twin != Some(item.number) {
         work.item.ask = other.ask.clone();
     }
     if open && let Some(end) = other.window_end {

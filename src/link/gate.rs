@@ -4,6 +4,7 @@ use url::{Host, Url};
 
 pub use crate::guard::MAX_URL_BYTES;
 use crate::guard::{Guard, is_inside};
+use crate::suffix;
 
 /// Ports that browsers do not open (the Fetch standard's list): a link with one is of no use to a reader, and may be meant
 /// for another service of theirs.
@@ -99,10 +100,8 @@ impl Gate {
                 if name.is_empty() || name.len() > 253 || name.split('.').any(|l| l.is_empty() || l.len() > 63) {
                     return Err(format!("`{name}` is not the name of a site"));
                 }
-                let is_suffix =
-                    || psl::suffix(name.as_bytes()).is_some_and(|s| s.is_known() && s.as_bytes() == name.as_bytes());
                 // Where such names lead is judged when they are asked (`Guard::gate`).
-                let is_closed = is_inside(name) || !name.contains('.') && !is_suffix();
+                let is_closed = is_inside(name) || !name.contains('.') && !suffix::is_known(name);
                 if is_closed && !self.guard.lists_any() {
                     return Err(format!("`{name}` is not a public name"));
                 }

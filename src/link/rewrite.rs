@@ -12,6 +12,7 @@ use url::{Host, Url};
 use super::gate::{self, Gate};
 use super::rules::{Encoding, OnHost, Rules, Unwrap};
 use super::youtube;
+use crate::suffix;
 
 /// Passes of the loop: an honest chain of wrappers and shorteners is shorter.
 const MAX_PASSES: usize = 8;
@@ -475,11 +476,11 @@ impl Work<'_, '_> {
             return Err(flag("hides its host"));
         }
         self.context.gate.judge(&target).map_err(|refused| flag(&format!("is refused: {refused}")))?;
-        let (Some(site), wrapper_host) = (psl::domain(host.as_bytes()), host_of(wrapper)) else {
+        let (Some(site), wrapper_host) = (suffix::site(&host), host_of(wrapper)) else {
             return Err(flag("is no site's"));
         };
-        let wrapper_site = wrapper_host.as_deref().and_then(|host| psl::domain(host.as_bytes()));
-        if !rule.same_site && wrapper_site.is_some_and(|wrapper| wrapper.as_bytes() == site.as_bytes()) {
+        let wrapper_site = wrapper_host.as_deref().and_then(suffix::site);
+        if !rule.same_site && wrapper_site == Some(site) {
             return Err(None);
         }
         Ok(target)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::clearurls::ClearUrls;
+use crate::suffix;
 
 /// The rules that come with the program.
 const BUILT_IN: &str = include_str!("rules.toml");
@@ -443,10 +444,6 @@ impl Rules {
     /// # Errors
     /// The first file that is wrong, with line and reason. Then none of them counts.
     pub fn with<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Arc<Rules>, RulesError> {
-        let mut files = files.into_iter().peekable();
-        if files.peek().is_none() {
-            return Ok(Self::built_in());
-        }
         let mut rules = Rules::default();
         rules.add(BUILT_IN, "built-in", false)?;
         for (file, text) in files {
@@ -761,8 +758,7 @@ impl Rules {
             }
             let Some((label, below)) = rest.split_once('.') else { break };
             if let Some(entries) = self.by_name.get(label) {
-                let is_suffix =
-                    psl::suffix(below.as_bytes()).is_some_and(|s| s.is_known() && s.as_bytes() == below.as_bytes());
+                let is_suffix = suffix::is_known(below);
                 let before = host[..host.len() - rest.len()].trim_end_matches('.');
                 found.extend(
                     entries

@@ -286,11 +286,12 @@ fn each_line(file: &mut FsFile, mut see: impl FnMut(&[u8])) -> io::Result<()> {
 
 /// The last line with this key.
 fn last_word(file: &mut FsFile, key: &str) -> io::Result<Option<Value>> {
-    let needle = Value::from(key).to_string().into_bytes();
+    let needle = Value::from(key).to_string();
+    let needle = memchr::memmem::Finder::new(&needle);
     let mut last = None;
     each_line(file, |line| {
         // Parsing every line of a long file for one key would be a waste.
-        if line.windows(needle.len()).any(|w| w == needle)
+        if needle.find(line).is_some()
             && let Ok(value) = serde_json::from_slice::<Value>(line)
             && value.get("key").and_then(Value::as_str) == Some(key)
         {

@@ -366,6 +366,8 @@ pub struct Feed {
     /// What it showed when one of its things was last read again, so that the next reading can be conditional
     /// (promise 11). Only in memory: after a restart the first reading is whole.
     last_read: Arc<Mutex<Option<Arc<LastRead>>>>,
+    /// Held by whoever reads.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// An answer with validators, as far as a 304 makes it needed again.
@@ -386,7 +388,7 @@ impl Feed {
     /// A feed at a configured address.
     pub fn new(url: Url) -> Self {
         let host = ask::host_of(&url);
-        Self { url, host, last_read: Arc::default() }
+        Self { url, host, last_read: Arc::default(), reading: Arc::default() }
     }
 
     fn is_youtube(&self) -> bool {
@@ -547,6 +549,8 @@ impl Source for Feed {
     }
 
     async fn read(&self, http: &Http, found: &Found, now: Timestamp) -> Result<Reread, SourceError> {
+        // What the first of several readings brings saves the others the whole body.
+        let _turn = self.reading.lock().await;
         let last = self.last_read.lock().expect("no holder of this lock can panic").clone();
         // A 304 tells nothing about an entry that read otherwise when it was last seen.
         let last = last.filter(|last| last.entries.get(&found.key) == Some(&words(found)));

@@ -102,6 +102,14 @@ async fn a_shortener_is_asked_once_before_the_item_settles_and_its_target_never(
     assert!(!world.texts()[0].contains("localhost"));
     let journal = world.journal(item);
     assert_eq!(journal.iter().filter(|what| *what == "opened").count(), 2, "{journal:?}");
+    // Another item with the same link, within a month, and after a restart.
+    world.restart();
+    let again = entry("b", "Short again", &format!("{short}/x?utm_campaign=d"));
+    site.put("/blog.xml", Page::xml(feed(&[again])));
+    world.pass(3 * HOUR).await;
+    let second = number(&world, "Short again");
+    assert!(world.item(second).posts["mastodon"].text.contains("https://example.org/target?id=3"));
+    assert_eq!((asked(&site, "/x"), asked(&site, "/y")), (1, 1), "what it answered is kept");
 }
 
 #[tokio::test]
@@ -289,4 +297,43 @@ async fn a_description_that_begins_with_the_talks_page_is_proof() {
     let text = |title: &str| world.item(number(&world, title)).posts["mastodon"].text.clone();
     assert!(text("Nix without flakes").contains(page));
     assert!(text("Another talk").contains("youtube"));
+}
+
+#[tokio::test]
+async fn a_copy_at_archive_org_is_asked_for_seldom_and_only_offered() {
+    let mut world = world().await;
+    let site = Site::start(world.clock.clone()).await;
+    let channel = Channel::start("UC-nixcon", "NixCon", world.clock.clone()).await.unwrap();
+    world.toml.push_str(&format!(
+        "[[source]]\nname = \"channel\"\ntype = \"feed\"\nurl = \"{}\"\nkind = \"talk\"\nevery = \"15m\"\n\
+         [links]\nmirrors = [\"archive-org\"]\narchive-org = \"{}\"\n",
+        channel.feed_url(),
+        site.at("")
+    ));
+    world.restart();
+    world.meet().await;
+    let question = format!("/metadata/youtube-{TALK}");
+    site.put(&question, Page { status: 200, body: b"{}".to_vec(), ..Page::default() });
+    channel.publish(Video::new(TALK, "Nix without flakes", "A talk about something."));
+    world.pass(5 * HOUR).await;
+    let item = number(&world, "Nix without flakes");
+    assert_eq!((asked(&site, &question), world.item(item).mirrors.len()), (1, 0));
+    // A restart asks nothing anew, and neither does a server that is down.
+    world.restart();
+    site.put(&question, Page { status: 503, ..Page::default() });
+    world.pass(5 * HOUR).await;
+    assert_eq!(asked(&site, &question), 2);
+    let copy = serde_json::json!({"metadata": {
+        "identifier": format!("youtube-{TALK}"), "mediatype": "movies", "uploader": "eve@example.org",
+        "originalurl": format!("https://www.youtube.com/watch?v={TALK}"),
+    }});
+    site.put(&question, Page { status: 200, body: copy.to_string().into_bytes(), ..Page::default() });
+    world.pass(4 * HOUR).await;
+    let shown = shown(&world, item);
+    assert_eq!((&shown["attention"], asked(&site, &question)), (&Value::Bool(true), 3), "{shown}");
+    assert_eq!(shown["mirrors"][0]["url"], site.at(&format!("/details/youtube-{TALK}")));
+    assert!(shown["mirrors"][0]["evidence"].to_string().contains("uploaded by eve@example.org"), "{shown}");
+    assert!(world.item(item).posts["mastodon"].text.contains("youtube"), "nothing is replaced by itself");
+    world.pass(8 * HOUR).await;
+    assert_eq!(asked(&site, &question), 3, "what is on the desk is not asked for again");
 }

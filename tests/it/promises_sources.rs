@@ -666,6 +666,54 @@ async fn promise_06_the_forum_and_its_own_feed_are_one_and_what_is_known_at_one_
     assert_eq!(world.state(number), State::Vetoed);
 }
 
+/// The same title at two places proves nothing: both may be news. So the later one waits for a person.
+#[tokio::test]
+async fn promise_06_the_same_title_on_the_blog_and_the_forum_is_proposed_and_waits_for_a_word() {
+    let mut world = World::new().await;
+    let site = Site::start(world.clock.clone()).await;
+    site.put("/blog", Page::xml(feed(&[])));
+    add(&mut world, &source("blog", "feed", &site.at("/blog"), "every = \"1h\""));
+    world.meet().await;
+    let mut both = Vec::new();
+    for title in ["NixOS 26.11 is out", "A sprint in June"] {
+        let topic = world.forum.announce(title, "<p>Words.</p>");
+        world.poll().await;
+        both.push(world.number_of(topic));
+    }
+    world.advance(HOUR);
+    let again = [
+        entry("https://blog.example", "a", "nixos  26.11 is out", AFTER),
+        entry("https://blog.example", "b", "A sprint in June", AFTER),
+        entry("https://blog.example", "c", "A sprint in July", AFTER),
+        entry("https://blog.example", "d", "A sprint in July", AFTER),
+    ];
+    site.put("/blog", Page::xml(feed(&again)));
+    world.poll().await;
+    // Of one time, the last one listed is the oldest.
+    let mut numbers: Vec<_> = world.app().store().items(both[1] + 1..).map(|item| item.unwrap().number).collect();
+    numbers.reverse();
+    let asks: Vec<_> = numbers.iter().map(|number| world.item(*number).ask).collect();
+    for (ask, first) in asks.iter().zip(&both) {
+        assert!(
+            ask.as_deref().is_some_and(|ask| ask.starts_with(&format!("item {first} of `announcements` has"))),
+            "{asks:?}"
+        );
+    }
+    assert_eq!(asks[2..], [None, None], "one place may say a title twice");
+    // Nobody says a word about the second pair.
+    let join = Request::Join { item: both[0].to_string(), other: numbers[0].to_string(), reason: None };
+    world.ask(join).unwrap();
+    assert_eq!(world.item(both[0]).ask, None, "who joins them has answered");
+    world.pass(4 * DAY).await;
+    assert_eq!(world.state(numbers[0]), State::Duplicate);
+    assert_eq!(world.state(both[0]), State::Done);
+    assert_eq!((world.state(both[1]), world.state(numbers[1])), (State::Done, State::Held));
+    assert_eq!(world.texts().len(), 4);
+    world.act(numbers[1], TeamAct::Approve { now: true }).unwrap();
+    world.pass(HOUR).await;
+    assert_eq!(world.texts().len(), 5, "both were news");
+}
+
 // 11. Polite.
 
 #[tokio::test]
@@ -721,8 +769,8 @@ async fn promise_11_a_feed_that_is_read_again_for_its_item_is_asked_conditionall
     world.pass(9 * DAY).await;
     let before = site.asked();
     let statuses: Vec<u16> = before.iter().map(|one| one.status).collect();
-    // First contact, the poll, both items as they settle; then half the window and the deliveries of both.
-    assert_eq!(statuses, [200, 200, 200, 200, 304, 304, 304, 304]);
+    // First contact, the poll, the first item as it settles; then the second, half the window and the deliveries of both.
+    assert_eq!(statuses, [200, 200, 200, 304, 304, 304, 304, 304]);
     assert_eq!(world.texts().len(), 2);
 
     // A new entry that its author mends while it is held: the validators have changed, so the reading is whole.

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that decide and do no I/O.
-const CORE: [&str; 11] =
-    ["item", "life", "hold", "outbox", "policy", "text", "link", "count", "render", "journal", "schedule"];
+const CORE: [&str; 12] =
+    ["item", "life", "hold", "outbox", "policy", "text", "link", "count", "render", "journal", "schedule", "suffix"];
 
 /// What the core may name of the rest: settings and plain values, nothing that does anything.
 const VALUES: [&str; 8] = [
