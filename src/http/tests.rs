@@ -1,6 +1,8 @@
 //! Against listeners on loopback. 127.0.0.1 plays the public internet (it is listed), 127.0.0.2 the private network.
 use super::*;
 
+mod shorteners;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
@@ -19,6 +21,8 @@ enum Act {
     Stall(Vec<u8>),
     /// Sends these bytes, then one more every now and then, for ever.
     Drip(Vec<u8>),
+    /// Sends these bytes, then a gibibyte as fast as it is taken.
+    Flood(Vec<u8>),
 }
 
 fn say(text: impl Into<String>) -> Act {
@@ -39,18 +43,20 @@ struct Server {
     ip: &'static str,
     contacts: Arc<AtomicUsize>,
     heads: Arc<Mutex<Vec<String>>>,
+    flooded: Arc<AtomicUsize>,
 }
 
 impl Server {
     async fn start(ip: &'static str, act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = Server { port, ip, contacts: Arc::default(), heads: Arc::default() };
+        let server = Server { port, ip, contacts: Arc::default(), heads: Arc::default(), flooded: Arc::default() };
         let (contacts, heads, act) = (Arc::clone(&server.contacts), Arc::clone(&server.heads), Arc::new(act));
+        let flooded = Arc::clone(&server.flooded);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 contacts.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&heads), Arc::clone(&act)));
+                tokio::spawn(serve(stream, Arc::clone(&heads), Arc::clone(&act), Arc::clone(&flooded)));
             }
         });
         server
@@ -68,13 +74,23 @@ impl Server {
         self.contacts.load(Ordering::SeqCst)
     }
 
+    /// Bytes of floods that were taken.
+    fn flooded(&self) -> usize {
+        self.flooded.load(Ordering::SeqCst)
+    }
+
     /// The request heads, lower-case.
     fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, heads: Arc<Mutex<Vec<String>>>, act: Arc<impl Fn(&str) -> Act>) {
+async fn serve(
+    mut stream: TcpStream,
+    heads: Arc<Mutex<Vec<String>>>,
+    act: Arc<impl Fn(&str) -> Act>,
+    flooded: Arc<AtomicUsize>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -91,6 +107,16 @@ async fn serve(mut stream: TcpStream, heads: Arc<Mutex<Vec<String>>>, act: Arc<i
         Act::Stall(bytes) => {
             let _ = stream.write_all(&bytes).await;
             std::future::pending::<()>().await;
+        }
+        Act::Flood(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            let block = vec![b'x'; 1 << 16];
+            for _ in 0..1 << 14 {
+                if stream.write_all(&block).await.is_err() {
+                    break;
+                }
+                flooded.fetch_add(block.len(), Ordering::SeqCst);
+            }
         }
         Act::Drip(bytes) => {
             let _ = stream.write_all(&bytes).await;
