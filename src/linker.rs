@@ -11,7 +11,7 @@ use crate::guard::Guard;
 use crate::http::Http;
 use crate::link;
 use crate::link::gate::Gate;
-use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite};
+use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite, nothing_opened};
 use crate::link::rules::{Rules, RulesError};
 
 /// Rewrites links for one configuration. Cheap to ask; made once.
@@ -43,12 +43,13 @@ impl Linker {
             .filter(|source| is_read(&source.spec))
             .filter_map(|source| Some(source.spec.url().host_str()?.to_owned()))
             .collect();
+        let gate = Gate::new(Guard::new(&config.network.allow_private), own);
         Ok(Self {
             rules: match config.links.rules.as_slice() {
                 [] => OnceLock::new(),
-                paths => OnceLock::from(rules(paths)?),
+                paths => OnceLock::from(rules(paths, &gate)?),
             },
-            gate: Gate::new(Guard::new(&config.network.allow_private), own),
+            gate,
             keep: config.links.keep.clone(),
             referrers,
             expand: config.links.expand,
@@ -112,7 +113,10 @@ impl Linker {
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reads files of rules and puts them on top of the built-in ones.
-fn rules(paths: &[PathBuf]) -> Result<Arc<Rules>, RulesError> {
+///
+/// # Errors
+/// The first file that is wrong, or one of whose rules does not do what its example says.
+fn rules(paths: &[PathBuf], gate: &Gate) -> Result<Arc<Rules>, RulesError> {
     let mut files = Vec::new();
     for path in paths {
         let file = path.display().to_string();
@@ -129,5 +133,64 @@ fn rules(paths: &[PathBuf]) -> Result<Arc<Rules>, RulesError> {
         };
         return Err(RulesError { file, line: None, reason });
     }
-    Rules::with(files.iter().map(|(file, text)| (file.as_str(), text.as_str())))
+    let rules = Rules::with(files.iter().map(|(file, text)| (file.as_str(), text.as_str())))?;
+    let context = Context { gate, keep: &[], kept: false, referrers: &[], opened: &nothing_opened };
+    for (file, text) in files.iter().filter(|(_, text)| !text.trim_start().starts_with('{')) {
+        for example in Rules::examples(text, file)? {
+            let becomes = rules.rewrite(&example.input, &context).output;
+            if becomes != example.output {
+                let shown =
+                    |output: Option<String>| output.map_or("nothing".to_owned(), |output| format!("`{output}`"));
+                let reason = format!(
+                    "rule `{}`: its example `{}` becomes {}, not {}",
+                    example.rule,
+                    example.input,
+                    shown(becomes),
+                    shown(example.output)
+                );
+                return Err(RulesError { file: file.clone(), line: Some(example.line), reason });
+            }
+        }
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a file with these rules; `None`: nothing, it is read.
+    fn refused(text: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("links.toml");
+        std::fs::write(&path, text).unwrap();
+        rules(&[path], &Gate::default()).err().map(|error| format!("line {:?}: {}", error.line, error.reason))
+    }
+
+    fn strip(id: &str, rest: &str) -> String {
+        format!("version = 1\n\n[[strip]]\nid = \"{id}\"\nwhy = \"says who shared it\"\nnames = [\"zz\"]\n{rest}\n")
+    }
+
+    #[test]
+    fn a_rule_does_what_its_example_says() {
+        let right = "example = [\"https://example.org/?zz=1&id=2\", \"https://example.org/?id=2\"]";
+        assert_eq!(refused(&strip("here", right)), None);
+        let said = refused(&strip("here", &right.replace("\"https://example.org/?id=2\"", "\"https://example.org/\"")));
+        let said = said.unwrap();
+        assert!(said.starts_with("line Some(3): rule `here`: its example"), "{said}");
+        assert!(said.contains("becomes `https://example.org/?id=2`, not `https://example.org/`"), "{said}");
+        let elsewhere = refused(&strip("here", &format!("hosts = [\"other.example\"]\n{right}"))).unwrap();
+        assert!(elsewhere.contains("its example"), "{elsewhere}");
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_refused() {
+        let example = "example = [\"https://example.org/?zz=1\", \"https://example.org/\"]";
+        let again = refused(&strip("utm", example)).unwrap();
+        assert!(again.contains("a rule of this name already"), "{again}");
+        let nowhere = refused(&strip("here", &format!("hosts = []\n{example}"))).unwrap();
+        assert!(nowhere.contains("an empty list"), "{nowhere}");
+        let dated = strip("here", example).replace("version = 1", "version = 1\nupdated = \"yesterday\"");
+        assert!(refused(&dated).unwrap().contains("a date like"), "{dated}");
+    }
 }

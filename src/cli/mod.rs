@@ -7,7 +7,7 @@ mod preview;
 mod view;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -480,10 +480,13 @@ fn link(cli: &Cli, urls: &[String], offline: bool, out: &mut Out) -> anyhow::Res
         Ok(out.finish()?)
     };
     if urls.is_empty() {
-        for line in std::io::stdin().lines() {
+        for line in std::io::stdin().lock().split(b'\n') {
             let line = line.context("cannot read stdin")?;
-            if !line.trim().is_empty() {
-                one(line.trim(), out)?;
+            // A character that stands for broken bytes is refused as part of an address.
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_start_matches('\u{feff}').trim();
+            if !line.is_empty() {
+                one(line, out)?;
             }
         }
     }

@@ -23,7 +23,15 @@ pub fn find(text: &str) -> Vec<Range<usize>> {
         if !is_http || is_glued {
             continue;
         }
-        let end = link.start() + mended(shown);
+        let mut end = link.start() + mended(shown);
+        // Without what followed, linkify may end earlier still: at the hyphen of `https://a.example-…`.
+        while let Some(first) = finder.links(&text[link.start()..end]).next().filter(|first| first.start() == 0) {
+            let shorter = link.start() + mended(first.as_str());
+            if shorter >= end {
+                break;
+            }
+            end = shorter;
+        }
         if Url::parse(&text[link.start()..end]).is_ok_and(|url| is_for_readers(&url)) {
             found.push(link.start()..end);
         }
@@ -92,6 +100,8 @@ mod tests {
         check_found("https://nixos.org/です", &["https://nixos.org/"]);
         check_found("「https://nixos.org/x」。", &["https://nixos.org/x"]);
         check_found("https://nixos.org/long…", &["https://nixos.org/long"]);
+        // Found by fuzzing.
+        check_found("https://a.example-…”", &["https://a.example"]);
         check_found("https://nixos.org/a\u{200b}b", &["https://nixos.org/a"]);
         check_found("https://nixos.org/ä", &["https://nixos.org/ä"]);
         check_found(

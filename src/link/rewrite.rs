@@ -176,6 +176,9 @@ impl Work<'_, '_> {
         if trimmed.len() > gate::MAX_URL_BYTES {
             return Err(format!("it is longer than {} bytes", gate::MAX_URL_BYTES));
         }
+        if trimmed.contains(char::REPLACEMENT_CHARACTER) {
+            return Err("some of its bytes were lost on the way".to_owned());
+        }
         let parsed = Url::parse(trimmed).map_err(|error| format!("it is not an address: {error}"))?;
         if gate::passes_through(parsed.scheme()) {
             return Ok((trimmed.to_owned(), None));
@@ -352,7 +355,8 @@ impl Work<'_, '_> {
         if url.query().is_some_and(|query| {
             query.split('&').any(|pair| {
                 let raw = pair.split_once('=').map_or(pair, |(name, _)| name);
-                self.rules.is_signature(&raw.to_lowercase())
+                let name = percent_encoding::percent_decode_str(raw).decode_utf8_lossy();
+                self.rules.is_signature(&name.to_lowercase())
             })
         }) {
             return None;
@@ -464,10 +468,14 @@ impl Work<'_, '_> {
     /// The checks of links.md 1.6. `Err(None)`: it is no target at all.
     fn judged_target(&self, written: &str, wrapper: &Url, rule: &Unwrap) -> Result<Url, Option<String>> {
         let target = Url::parse(written).map_err(|_| None)?;
-        if !matches!(target.scheme(), "http" | "https") {
-            return Err(None);
-        }
         let flag = |why: &str| Some(format!("it carries `{}`, which {why}", short(written)));
+        match target.scheme() {
+            "http" | "https" => {}
+            "javascript" | "data" | "file" | "vbscript" | "blob" | "about" => {
+                return Err(flag("is no address of a page"));
+            }
+            _ => return Err(None),
+        }
         if !target.username().is_empty() || target.password().is_some() {
             return Err(flag("holds a user name or password"));
         }

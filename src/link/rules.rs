@@ -2,7 +2,7 @@
 //!
 //! A file is taken whole or refused whole, with the line and the reason. Patterns are linear-time regular expressions of
 //! bounded size; those of the built-in file are compiled when they are first needed (a test compiles them all).
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -277,6 +277,7 @@ pub struct Rules {
     pub(super) foreign: Option<ClearUrls>,
     /// What is said of the version in `oyez check`: `built-in 2026-11-27`, and each further file.
     pub(super) versions: Vec<String>,
+    ids: HashSet<String>,
 }
 
 /// One example of a rule: what goes in and what comes out; nothing comes out of what is refused.
@@ -284,6 +285,8 @@ pub struct Rules {
 pub struct Example {
     /// The rule's id.
     pub rule: String,
+    /// Its line in the file.
+    pub line: usize,
     /// An address.
     pub input: String,
     /// What it becomes.
@@ -323,6 +326,7 @@ struct RawStrip {
     id: String,
     why: String,
     #[serde(default)]
+    #[serde(deserialize_with = "some")]
     hosts: Vec<String>,
     path: Option<String>,
     #[serde(default)]
@@ -416,6 +420,12 @@ struct RawMark {
     example: [String; 2],
 }
 
+/// A list that is written has something in it: without `hosts` a rule counts everywhere, and an empty list says nothing.
+fn some<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::deserialize(from)?;
+    if list.is_empty() { Err(serde::de::Error::custom("an empty list")) } else { Ok(list) }
+}
+
 fn yes() -> bool {
     true
 }
@@ -466,28 +476,34 @@ impl Rules {
         &self.versions
     }
 
-    /// The examples of a file, for its test.
+    /// The examples of a file, so that somebody can try them.
     ///
     /// # Errors
     /// As [`Rules::with`].
     pub fn examples(text: &str, file: &str) -> Result<Vec<Example>, RulesError> {
         let raw = read(text, file)?;
         let mut examples = Vec::new();
-        let mut add = |id: &str, [input, output]: &[String; 2]| {
+        let mut add = |at: std::ops::Range<usize>, id: &str, [input, output]: &[String; 2]| {
             examples.push(Example {
                 rule: id.to_owned(),
+                line: line_of(text, at.start),
                 input: input.clone(),
                 output: Some(output.clone()).filter(|output| !output.is_empty()),
             });
         };
-        raw.strip.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
-        raw.keep.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
-        raw.signed.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
-        raw.unwrap.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
-        raw.canonical.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
-        raw.expand.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
+        macro_rules! each {
+            ($rules:expr) => {
+                $rules.iter().for_each(|rule| add(rule.span(), &rule.get_ref().id, &rule.get_ref().example));
+            };
+        }
+        each!(raw.strip);
+        each!(raw.keep);
+        each!(raw.signed);
+        each!(raw.unwrap);
+        each!(raw.canonical);
+        each!(raw.expand);
         for marks in [&raw.secure, &raw.refuse, &raw.leave] {
-            marks.iter().map(Spanned::get_ref).for_each(|r| add(&r.id, &r.example));
+            each!(marks);
         }
         Ok(examples)
     }
@@ -498,7 +514,7 @@ impl Rules {
     }
 
     /// Adds one file; `checked` compiles its patterns at once.
-    fn add(&mut self, text: &str, file: &str, checked: bool) -> Result<(), RulesError> {
+    pub(super) fn add(&mut self, text: &str, file: &str, checked: bool) -> Result<(), RulesError> {
         let raw = read(text, file)?;
         let at = |span: std::ops::Range<usize>, wrong: Wrong| RulesError {
             file: file.to_owned(),
@@ -515,6 +531,7 @@ impl Rules {
                 }
             };
         }
+        self.each_id_once(&raw).map_err(|(span, wrong)| at(span, wrong))?;
         each!(raw.strip, add_strip);
         each!(raw.keep, add_keep);
         each!(raw.signed, add_signed);
@@ -525,6 +542,33 @@ impl Rules {
         each!(raw.refuse, add_refuse);
         each!(raw.landing, add_landing);
         each!(raw.leave, add_leave);
+        Ok(())
+    }
+
+    /// Who reads `rule utm` in an explanation must find one of that name.
+    fn each_id_once(&mut self, raw: &File) -> Result<(), (std::ops::Range<usize>, Wrong)> {
+        macro_rules! ids {
+            ($($rules:expr),*) => {
+                [$($rules.iter().map(|rule| (rule.span(), rule.get_ref().id.clone())).collect::<Vec<_>>()),*].concat()
+            };
+        }
+        let ids = ids!(
+            raw.strip,
+            raw.keep,
+            raw.signed,
+            raw.unwrap,
+            raw.canonical,
+            raw.secure,
+            raw.expand,
+            raw.refuse,
+            raw.landing,
+            raw.leave
+        );
+        for (span, id) in ids {
+            if !self.ids.insert(id.clone()) {
+                return Err((span, Wrong { rule: id, reason: "there is a rule of this name already".to_owned() }));
+            }
+        }
         Ok(())
     }
 
@@ -758,7 +802,7 @@ impl Rules {
             }
             let Some((label, below)) = rest.split_once('.') else { break };
             if let Some(entries) = self.by_name.get(label) {
-                let is_suffix = suffix::is_known(below);
+                let is_suffix = suffix::is_registry(below);
                 let before = host[..host.len() - rest.len()].trim_end_matches('.');
                 found.extend(
                     entries
@@ -778,6 +822,10 @@ impl Rules {
             is_whole = false;
             rest = below;
         }
+        // `www.bit.ly` answers as `bit.ly` does.
+        let bare = host.strip_prefix("www.").and_then(|bare| self.by_host.get(bare));
+        let is_exact = |entry: &&Entry| entry.kind == Kind::Expand && entry.reach == Reach::Exact;
+        found.extend(bare.into_iter().flatten().filter(is_exact).map(|e| (e.kind, e.index)));
         let mut on = OnHost::default();
         for (kind, index) in found {
             let at = usize::from(index);
@@ -876,6 +924,11 @@ fn read(text: &str, file: &str) -> Result<File, RulesError> {
     })?;
     if raw.version != VERSION {
         let reason = format!("it is of version {}, and this program reads version {VERSION}", raw.version);
+        return Err(RulesError { file: file.to_owned(), line: None, reason });
+    }
+    let is_date = |text: &str| text.parse::<jiff::civil::Date>().is_ok();
+    if let Some(updated) = raw.updated.as_deref().filter(|text| !is_date(text)) {
+        let reason = format!("`updated` is a date like 2026-11-29, not `{updated}`");
         return Err(RulesError { file: file.to_owned(), line: None, reason });
     }
     Ok(raw)

@@ -1,7 +1,7 @@
 //! The forms of YouTube's addresses and the one to show (links.md 5.1 and 5.2).
 use url::Url;
 
-/// `https://www.youtube.com/watch?v=ID[&list=L[&index=N]][&t=SECONDS]`, shorts as shorts; `None` where it is no video's.
+/// `https://www.youtube.com/watch?v=ID[&list=L[&index=N]][&lc=COMMENT][&t=SECONDS]`, shorts as shorts; `None` where it is no video's.
 pub(super) fn canonical(url: &Url) -> Option<Url> {
     let host = url.host_str()?;
     // A preview picture is no address of its video.
@@ -27,6 +27,10 @@ pub(super) fn canonical(url: &Url) -> Option<Url> {
             address.push_str("&index=");
             address.push_str(&index);
         }
+    }
+    if let Some(comment) = query("lc").filter(is_plain) {
+        address.push_str("&lc=");
+        address.push_str(&comment);
     }
     if let Some(seconds) = offset(url) {
         address.push_str(&format!("&t={seconds}"));
@@ -108,6 +112,10 @@ mod tests {
             "https://www.youtube.com/watch?v=dQw4w9WgXcQ&list=PLa&index=3",
         );
         form("http://youtube.com/shorts/dQw4w9WgXcQ?feature=share", "https://www.youtube.com/shorts/dQw4w9WgXcQ");
+        form(
+            "https://www.youtube.com/watch?v=dQw4w9WgXcQ&lc=Ugx-a_b&pp=x",
+            "https://www.youtube.com/watch?v=dQw4w9WgXcQ&lc=Ugx-a_b",
+        );
         assert!(canonical(&Url::parse("https://i.ytimg.com/vi/dQw4w9WgXcQ/a.jpg").unwrap()).is_none());
         assert!(canonical(&Url::parse("https://www.youtube.com/@NixCon").unwrap()).is_none());
     }

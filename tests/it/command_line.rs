@@ -231,6 +231,10 @@ fn links_are_answered_in_their_order() {
     assert_eq!(inputs, ["https://b.example/", "javascript:1", "https://a.example/"]);
     assert!(links[1]["output"].is_null() && links[1]["refused"].is_string(), "{}", links[1]);
     assert!(links[0]["output"].is_string() && links[0]["refused"].is_null(), "{}", links[0]);
+    let broken =
+        program.oyez_with(b"https://a.example/\xff\xfe\nhttps://b.example/\n", &["link", "--json"]).ok().lines();
+    assert!(broken[0]["output"].is_null() && broken[0]["refused"].is_string(), "{broken:?}");
+    assert_eq!(broken[1]["output"], "https://b.example/", "one line spoils no other");
     let lines = program.oyez_with(b"https://b.example/\n\n https://a.example/ \n", &["link", "--json"]).ok().lines();
     assert_eq!((lines.len(), &lines[1]["input"]), (2, &json!("https://a.example/")));
 }
