@@ -608,13 +608,24 @@ impl Desk {
     fn forget(&self, actor: &str, items: &[String], reason: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let numbers = self.several(items)?;
         self.each(&numbers, sink, |number| {
-            self.forget_one(number, actor, reason)?;
-            Ok(Done { number, changed: true, hints: Vec::new(), more: None })
+            let changed = self.forget_one(number, actor, reason)?;
+            Ok(Done { number, changed, hints: Vec::new(), more: None })
         })
     }
 
-    fn forget_one(&self, number: Number, actor: &str, reason: &str) -> Result<(), Failure> {
+    /// `false`: it was forgotten before.
+    fn forget_one(&self, number: Number, actor: &str, reason: &str) -> Result<bool, Failure> {
         let item = self.must(number)?;
+        if item.forgotten {
+            return Ok(false);
+        }
+        if let crate::item::Phase::Duplicate { of } = item.phase {
+            let hint = format!("`oyez forget {of}` forgets both; `oyez split {number}` first, to keep the other");
+            return Err(Failure::failed(
+                format!("item {number} is one with item {of}, which has its words"),
+                Some(hint),
+            ));
+        }
         // An unsure one is looked for by its text, a retraction is watched: neither may lose its words yet.
         let open = item.deliveries.iter().find(|(_, d)| !d.progress.is_end());
         if let Some((account, delivery)) = open.filter(|_| item.is_active()) {
@@ -635,7 +646,8 @@ impl Desk {
             // The words are gone from the store; now also from the old pages of its files.
             Ok(_) => {
                 crate::opened::clear(&self.store)?;
-                Ok(self.store.compact().map(|_| ())?)
+                self.store.compact()?;
+                Ok(true)
             }
             Err(ForgetError::Unknown(number)) => Err(missing(number)),
             Err(error @ ForgetError::OnItsWay { .. }) => {

@@ -539,6 +539,32 @@ fn promise_09_what_is_forgotten_is_nowhere_and_the_chain_still_verifies() {
 }
 
 #[test]
+fn promise_09_why_something_was_forgotten_stays_and_what_is_forgotten_stays_so() {
+    let bench = Bench::new();
+    let (first, second) = (bench.held("forum"), bench.held("forum"));
+    bench.join(first, second).1.unwrap();
+    let forget = |number: Number, reason: &str| {
+        bench.ask(Request::Forget { items: vec![number.to_string()], reason: reason.to_owned() })
+    };
+    // Its words are the other's as well.
+    let failure = forget(second, "asked by mail").1.unwrap_err();
+    assert_eq!(failure.hint.as_deref(), Some("`oyez forget 1` forgets both; `oyez split 2` first, to keep the other"));
+    bench.done(first, TeamAct::Veto);
+    assert_eq!(forget(first, "asked by mail").0[0]["changed"], true);
+    assert_eq!(forget(first, "and once more").0[0]["changed"], false);
+    for number in [first, second] {
+        let (entries, _) = bench.ask(Request::Log { item: Some(number) });
+        let reasons: Vec<_> = entries.iter().filter(|entry| entry["what"] == "forget").map(|e| &e["reason"]).collect();
+        assert_eq!(reasons, ["asked by mail"], "{number}");
+    }
+    for act in [TeamAct::Reinstate, TeamAct::Approve { now: true }, edit("mastodon", "Back again")] {
+        bench.refused(first, act, 1, "was forgotten");
+    }
+    let mirror = Request::Mirror { item: "1".into(), url: "https://a.example/".into(), accept: true, reason: None };
+    refused_with(bench.ask(mirror).1, 1, "was forgotten");
+}
+
+#[test]
 fn what_is_unsure_is_not_forgotten() {
     let bench = Bench::new();
     let number = bench.held("forum");

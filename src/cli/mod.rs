@@ -389,10 +389,8 @@ fn dispatch(
             return answer.map_err(Into::into);
         }
         if !Store::exists(&config.service.state) {
-            if matches!(request, Request::Queue { .. } | Request::Log { item: None }) {
-                // Nothing was ever seen. Looking makes no store, which might belong to another user than the service's.
-                return Ok(());
-            }
+            // Looking makes none: it might belong to another user than the service's. Nor is it the same as nothing being
+            // held: whoever named the wrong configuration must not believe that nothing will leave.
             return Err(Failure {
                 code: 3,
                 error: format!("there is no store in `{}` yet", config.service.state.display()),

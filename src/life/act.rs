@@ -10,6 +10,25 @@ use crate::item::{Approval, Delivery, Item, Phase, Post, Progress, State};
 /// # Errors
 /// The cell of the table says refused, or the account named is in no state for it.
 pub fn act(item: &Item, act: &Act, by: &str, rules: &Rules<'_>) -> Result<Applied, Refused> {
+    let needs_words = match act {
+        Act::Approve
+        | Act::ApproveNow { .. }
+        | Act::Snooze { .. }
+        | Act::Edit { .. }
+        | Act::Reset { .. }
+        | Act::Reinstate { .. }
+        | Act::Amend { .. } => true,
+        // What is out of a forgotten item can still be taken back.
+        Act::Veto
+        | Act::Skip { .. }
+        | Act::Retract
+        | Act::ResolveSent { .. }
+        | Act::ResolveNotSent { .. }
+        | Act::MarkSeen => false,
+    };
+    if item.forgotten && needs_words {
+        return Err(Refused::new(format!("item {} was forgotten: it has no words any more", item.number)));
+    }
     let mut work = Work::new(item);
     match act {
         Act::Veto => veto(&mut work, by, rules)?,

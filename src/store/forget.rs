@@ -50,7 +50,12 @@ impl Store {
             for old in all {
                 for seq in self.entries_about(&disk, old.number)? {
                     let key = disk::numbered(kind::WORDS, seq);
-                    let mut words: Words = disk::read(&disk.db, &key)?.unwrap_or_default();
+                    let recorded = super::recorded(&disk.db, seq)?;
+                    // Why something was forgotten stays, also when it is forgotten with another.
+                    if recorded.entry.what == "forget" {
+                        continue;
+                    }
+                    let mut words: Words = recorded.words;
                     words.erase();
                     disk::put(&disk.db, &mut batch, &key, &words)?;
                 }

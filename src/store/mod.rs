@@ -65,6 +65,8 @@ struct Inner {
     dir: PathBuf,
     /// Locked for writing while a change is made: a reader never sees half of one.
     disk: RwLock<Disk>,
+    /// After the database.
+    _closing: open::Closing,
     /// Taken before `disk` where both are.
     synced: Mutex<Synced>,
     /// A write failed midway: what is in memory and on disk may differ, so nothing is written any more.

@@ -1,7 +1,7 @@
 //! Opening, creating and rewriting the directory.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
@@ -52,6 +52,21 @@ impl Store {
                 sync_dir(dir)?;
             }
         }
+        let kept = keep(dir);
+        let opened = Self::open_database(dir, lock, remembered);
+        match (&opened, kept) {
+            (Ok(_), true) => remove_dir(&before_dir(dir))?,
+            (Err(OpenError::Damaged(why)), _) if before_dir(dir).exists() => {
+                let kept = before_dir(dir);
+                return Err(OpenError::Damaged(format!("{why} (its files as they were are in `{}`)", kept.display())));
+            }
+            (Ok(_) | Err(_), _) => {}
+        }
+        opened
+    }
+
+    fn open_database(dir: &Path, lock: File, remembered: Option<(HeadFile, u32, Head)>) -> Result<Self, OpenError> {
+        let sled_dir = sled_dir(dir);
         let mut db = disk::open(&sled_dir)?;
         migrate::migrate(&db)?;
         let found = check_end(&db)?;
@@ -69,8 +84,14 @@ impl Store {
         };
         let disk = Disk::of(db, &sled_dir, found)?;
         let synced = Mutex::new(Synced { head: head_file, changes: 0 });
-        let inner =
-            Inner { dir: dir.to_owned(), disk: RwLock::new(disk), synced, failed: AtomicBool::new(false), _lock: lock };
+        let inner = Inner {
+            dir: dir.to_owned(),
+            disk: RwLock::new(disk),
+            _closing: Closing(dir.to_owned()),
+            synced,
+            failed: AtomicBool::new(false),
+            _lock: lock,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -108,6 +129,58 @@ impl Disk {
         let file = Arc::new(File::options().read(true).write(true).open(sled_dir.join("db"))?);
         Ok(Self { db, file, last, head, last_at, changes: 0, unwritten: 0 })
     }
+}
+
+/// Notes, when the database has been closed, what its file looks like then.
+#[derive(Debug)]
+pub(super) struct Closing(PathBuf);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Without the note the next start only takes longer.
+        if let Ok(stamp) = stamp(&self.0) {
+            let _ = fs::write(closed_path(&self.0), stamp);
+        }
+    }
+}
+
+/// Length and time of the database's file.
+fn stamp(dir: &Path) -> std::io::Result<String> {
+    let file = fs::metadata(sled_dir(dir).join("db"))?;
+    Ok(format!("{} {}.{:09}\n", file.len(), file.mtime(), file.mtime_nsec()))
+}
+
+/// sled cuts its files off, when it opens them, where it cannot read on: what a person could still have saved would be
+/// gone with it. So whatever was not closed by us is copied first. `true`: there is a copy now.
+pub(super) fn keep(dir: &Path) -> bool {
+    let (from, to) = (sled_dir(dir), before_dir(dir));
+    let is_ours = stamp(dir).is_ok_and(|now| fs::read_to_string(closed_path(dir)).is_ok_and(|then| then == now));
+    // A copy that is there is of an earlier state, before the first attempt to open it.
+    if is_ours && head_path(dir).exists() || to.exists() {
+        return false;
+    }
+    let half = to.with_extension("half");
+    let copied = remove_dir(&half).and_then(|()| copy_files(&from, &half)).and_then(|()| fs::rename(&half, &to));
+    if let Err(error) = &copied {
+        // A full disk is no reason not to start.
+        tracing::warn!("the store's files were not copied before it is opened: {error}");
+        let _ = remove_dir(&half);
+    }
+    copied.is_ok()
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the directory if need be, and takes its lock.
@@ -160,10 +233,10 @@ pub(super) fn filled(dir: &Path) -> std::io::Result<()> {
 
 /// Removes what makes a store; the lock stays.
 pub(super) fn empty(dir: &Path) -> std::io::Result<()> {
-    for gone in [new_dir(dir), sled_dir(dir)] {
+    for gone in [new_dir(dir), sled_dir(dir), before_dir(dir)] {
         remove_dir(&gone)?;
     }
-    for gone in [head_path(dir), head_path(dir).with_extension("new")] {
+    for gone in [head_path(dir), head_path(dir).with_extension("new"), closed_path(dir)] {
         remove_file(&gone)?;
     }
     Ok(())
@@ -183,6 +256,15 @@ pub(super) fn sled_dir(dir: &Path) -> PathBuf {
 /// Under this name a database is made; it gets its own when it is whole.
 pub(super) fn new_dir(dir: &Path) -> PathBuf {
     dir.join("sled.new")
+}
+
+/// What was there before a database was opened that had not been closed.
+fn before_dir(dir: &Path) -> PathBuf {
+    dir.join("sled.before")
+}
+
+fn closed_path(dir: &Path) -> PathBuf {
+    dir.join("closed")
 }
 
 fn old_dir(dir: &Path) -> PathBuf {

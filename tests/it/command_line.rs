@@ -140,7 +140,8 @@ async fn exit_codes_tell_failed_from_wrong_from_absent() {
     let fresh = Program::new(&toml(scene.forum.base(), &scene.mastodon.url(), HOLD));
     exits(&fresh, &["veto", "1"], 3, "no store");
     exits(&fresh, &["show", "1"], 3, "no store");
-    fresh.oyez(&["queue"]).ok();
+    exits(&fresh, &["queue"], 3, "no store");
+    exits(&fresh, &["log"], 3, "no store");
     std::fs::remove_file(fresh.config()).unwrap();
     exits(&fresh, &["run", "--once"], 2, "oyez init");
     exits(&fresh, &["queue", "--config", "elsewhere.toml"], 2, "elsewhere.toml");

@@ -62,6 +62,15 @@ fn promise_03_kill_9_loses_no_claim() {
     assert_eq!(claimed.len(), 7 * (1 + 2 + 3 + 4 + 5 + 6));
 }
 
+/// The bytes of a directory's files, by name.
+fn files_of(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    if !dir.exists() {
+        return BTreeMap::new();
+    }
+    let below = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
+    contents(dir).into_iter().map(|(path, bytes)| (below(path), bytes)).collect()
+}
+
 #[track_caller]
 fn check_damage(what: &str, damage: impl FnOnce(&Path)) {
     let (dir, store) = open();
@@ -71,8 +80,14 @@ fn check_damage(what: &str, damage: impl FnOnce(&Path)) {
     drop(store);
     let path = dir.path().join("store");
     damage(&path);
+    let found = files_of(&path.join("sled"));
     match Store::open(&path) {
-        Err(OpenError::Damaged(_)) => {}
+        // What a person could still save is as it was, under one name or the other, also after a second try.
+        Err(OpenError::Damaged(_)) => {
+            let _ = Store::open(&path);
+            let kept = |name: &str| files_of(&path.join(name)) == found;
+            assert!(kept("sled") || kept("sled.before"), "{what}: the files were changed");
+        }
         Err(error) => panic!("{what}: {error:?}"),
         Ok(_) => panic!("{what} was not noticed"),
     }
@@ -102,6 +117,23 @@ fn promise_04_damage_is_noticed_and_never_a_silent_reset() {
     check_damage("an empty head", |dir| drop(fs::File::create(dir.join("head")).unwrap()));
     check_damage("a flipped snapshot", |dir| flip(&snapshot(dir), |length| length / 2));
     check_damage("a flipped configuration", |dir| flip(&dir.join("sled/conf"), |_| 3));
+}
+
+#[test]
+fn what_was_closed_is_opened_without_a_copy_and_what_was_not_is_copied() {
+    let (dir, store) = open();
+    add(&store, "a");
+    drop(store);
+    let path = dir.path().join("store");
+    assert!(!open::keep(&path), "it was closed");
+    fs::remove_file(path.join("closed")).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(!path.join("sled.before").exists(), "it goes when all is well");
+    add(&store, "b");
+    drop(store);
+    flip(&path.join("sled/db"), |length| length - 1);
+    assert!(open::keep(&path), "somebody else wrote it");
+    assert_eq!(files_of(&path.join("sled.before")), files_of(&path.join("sled")));
 }
 
 /// Whatever byte of the database is flipped: an error, or all is there.
