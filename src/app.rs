@@ -272,6 +272,10 @@ impl App {
             "templates, link rules and policy are read anew"
         );
         self.wording.replace(rulebook);
+        let waits = changed(&self.config, config);
+        if !waits.is_empty() {
+            tracing::warn!("{} changed as well: that counts after a restart", waits.join(", "));
+        }
         Ok(())
     }
 
@@ -489,6 +493,25 @@ impl App {
     }
 }
 
+/// The parts of a configuration that differ and are not read anew while the service runs.
+fn changed(ours: &Config, theirs: &Config) -> Vec<&'static str> {
+    // As they are shown: of secrets only that there is one.
+    fn differ<T: fmt::Debug>(a: &T, b: &T) -> bool {
+        format!("{a:?}") != format!("{b:?}")
+    }
+    let links = |config: &Config| (config.links.mirrors.clone(), config.links.wait_for_mirror);
+    let parts = [
+        ("[service]", differ(&ours.service, &theirs.service)),
+        ("[network]", differ(&ours.network, &theirs.network)),
+        ("[[source]]", differ(&ours.sources, &theirs.sources)),
+        ("[[account]]", differ(&ours.accounts, &theirs.accounts)),
+        ("[hold]", differ(&ours.hold, &theirs.hold)),
+        ("[delivery]", differ(&ours.delivery, &theirs.delivery)),
+        ("links.mirrors", differ(&links(ours), &links(theirs))),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+}
+
 /// What the system and people tell a process: to stop (SIGTERM, Ctrl-C), to read its configuration again (SIGHUP).
 ///
 /// Made before anything else: until then each of them ends the process, a hang-up among them.
@@ -531,6 +554,18 @@ mod tests {
     use nix::sys::signal::{self, raise};
 
     use super::*;
+
+    #[test]
+    fn what_a_reload_leaves_out_is_named() {
+        let config = |more: &str| {
+            let toml = format!("[[source]]\nname = \"blog\"\ntype = \"feed\"\nurl = \"https://blog.example/\"\n{more}");
+            Config::parse(&toml, "oyez.toml", &crate::config::Env::of([])).unwrap().config
+        };
+        let ours = config("");
+        assert!(changed(&ours, &config("")).is_empty());
+        assert!(changed(&ours, &config("[links]\nkeep = [\"example.org\"]\n")).is_empty(), "that is read anew");
+        assert_eq!(changed(&ours, &config("every = \"2h\"\n[hold]\nwindow = \"2d\"\n")), ["[[source]]", "[hold]"]);
+    }
 
     /// Without a handler either of them ends the process, and this test with it.
     #[tokio::test]

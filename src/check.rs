@@ -1,8 +1,10 @@
 //! `oyez check`: what would not work, found before a post is due. What is asked of the network is in `cli::online`.
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::app;
-use crate::config::{Parsed, SourceSpec};
+use crate::config::{AccountSpec, Parsed, SourceSpec};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -79,6 +81,23 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
             ));
         }
     }
+    let is_announced = |kind: &str| config.sources.iter().any(|source| source.kind == kind);
+    let no_source = |named: String, kind: &str| {
+        let got = format!("no source announces the kind `{kind}`");
+        Finding::warning(named, got, Some("is it misspelt? a source's `kind` is `announcement` where it says nothing"))
+    };
+    for account in config.accounts.iter().filter(|account| account.enabled) {
+        let named = || format!("account {}", account.name);
+        findings.extend(account.kinds.iter().filter(|kind| !is_announced(kind)).map(|kind| no_source(named(), kind)));
+        if let AccountSpec::File { path, .. } = &account.spec
+            && let Err(why) = can_append(path)
+        {
+            findings.push(Finding::error(named(), why, Some("make the directory, for the user the service runs as")));
+        }
+    }
+    for kind in config.hold.kinds.keys().filter(|kind| !is_announced(kind)) {
+        findings.push(no_source(format!("[hold.{kind}]"), kind));
+    }
     for source in &config.sources {
         if let (SourceSpec::Discourse { webhook_secret: Some(_), .. }, Some(base)) =
             (&source.spec, &config.service.base_url)
@@ -114,4 +133,17 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
         Err(problems) => findings.push(Finding::error("policy", problems.to_string(), None)),
     }
     findings
+}
+/// Could a file of posts be made there, or written to, as far as looking at it tells?
+fn can_append(path: &Path) -> Result<(), String> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let there = if path.exists() {
+        path
+    } else {
+        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    };
+    nix::unistd::access(there, nix::unistd::AccessFlags::W_OK)
+        .map_err(|error| format!("`{}` cannot be written: {}", there.display(), error.desc()))
 }

@@ -118,7 +118,7 @@ impl Shown {
             paint(out.color, color, &format!("{state:<10}")),
             leaves,
             attention,
-            cut(&string(&item["title"]), 72)
+            cut(&title(item), 72)
         ))?;
         for delivery in item["deliveries"].as_array().into_iter().flatten() {
             if let Some(error) = delivery["error"].as_str() {
@@ -143,11 +143,7 @@ impl Shown {
 
     fn item(&self, out: &mut Out, item: &Value) -> std::io::Result<()> {
         let found = &item["item"];
-        out.line(format_args!(
-            "{} {}",
-            paint(out.color, BOLD, &format!("#{}", item["number"])),
-            string(&item["title"])
-        ))?;
+        out.line(format_args!("{} {}", paint(out.color, BOLD, &format!("#{}", item["number"])), title(item)))?;
         out.line(string(&item["url"]))?;
         let mut facts = vec![string(&item["state"]), string(&item["kind"])];
         if let Some(author) = found["author"].as_str() {
@@ -239,7 +235,7 @@ impl Shown {
                 None => string(&item["state"]),
             },
             until,
-            cut(&string(&item["title"]), 60)
+            cut(&title(item), 60)
         ))?;
         for late in item["too_late"].as_array().into_iter().flatten() {
             out.line(paint(
@@ -386,6 +382,15 @@ pub(crate) const BLUE: &str = "34";
 
 pub(crate) fn paint(color: bool, style: &str, text: &str) -> String {
     if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// What a person calls the item.
+fn title(item: &Value) -> String {
+    match item["title"].as_str() {
+        // Its address is erased with its title.
+        Some("") if item["url"] == "" => "(forgotten)".to_owned(),
+        Some(_) | None => string(&item["title"]),
+    }
 }
 
 fn string(value: &Value) -> String {

@@ -116,7 +116,7 @@ pub enum OpenError {
     #[error("the store is damaged: {0}; move it aside, then use the newest backup or `oyez import` the newest export")]
     Damaged(String),
     /// The system refused.
-    #[error("cannot open the store")]
+    #[error("{0}")]
     Io(#[from] std::io::Error),
 }
 
