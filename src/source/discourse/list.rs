@@ -1,4 +1,6 @@
 //! The list of a category's topics.
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -80,8 +82,11 @@ pub fn parse_list(bytes: &[u8]) -> Result<List, SourceError> {
     };
     let mut topics = Vec::new();
     let mut skipped = Vec::new();
+    let mut seen = HashSet::new();
     for entry in entries.iter().take(TOPICS_MAX) {
         match ListedTopic::read(entry) {
+            // One that stands in it twice is one topic.
+            Ok(topic) if !seen.insert(topic.id) => {}
             Ok(topic) => topics.push(topic),
             Err(reason) => skipped.push(reason),
         }

@@ -423,6 +423,16 @@ async fn a_renamed_category_is_followed_by_its_id() {
     assert!(world.known.contains(&topic_key(world.forum.base(), id)));
 }
 
+/// Found by fuzzing.
+#[test]
+fn a_topic_that_a_list_shows_twice_is_one() {
+    let list = include_str!("../../../tests/fixtures/discourse/list.json").replace("\"id\":302", "\"id\":301");
+    let topics = parse_list(list.as_bytes()).unwrap().topics;
+    let same: Vec<_> = topics.iter().filter(|topic| topic.id == 301).map(|topic| topic.title.as_str()).collect();
+    assert_eq!(same.len(), 1, "{same:?}");
+    assert!(same[0].starts_with("NixOS 26.11"), "the first counts");
+}
+
 #[test]
 fn keys_say_what_the_forum_is() {
     #[track_caller]

@@ -368,7 +368,7 @@ fn clock_time(text: &str) -> Option<u64> {
 }
 
 fn split_persons(names: &str) -> Vec<String> {
-    names.split(", ").map(str::trim).filter(|n| !n.is_empty()).take(MAX_LIST).map(str::to_owned).collect()
+    names.split(", ").map(crate::text::one_line).filter(|name| !name.is_empty()).take(MAX_LIST).collect()
 }
 
 /// The primary subtag of a language tag, where it is ISO 639-1.

@@ -207,6 +207,10 @@ fn a_podcast_feed_names_events_not_files() {
     assert_eq!(keys(&feed), ["media-ccc-de:11111111-2222-5333-8444-555555555555"]);
     assert_eq!(feed.entries[0].found.persons, ["Ada Example", "Bob Example"]);
     assert_eq!(feed.entries[0].found.duration_s, Some(1933));
+    // Found by fuzzing: a name over two lines.
+    let podcast = include_str!("../../../tests/fixtures/feeds/podcast.xml").replace("Ada Example", "Ada\n   Example");
+    let feed = parse(podcast.as_bytes(), &url("https://media.ccc.de/c/nixcon2025/podcast/mp4-hq.xml"), None).unwrap();
+    assert_eq!(feed.entries[0].found.persons, ["Ada Example", "Bob Example"]);
 }
 
 #[test]
