@@ -592,7 +592,7 @@ fn replace_post(item: &mut Item, account: &str, post: Post) {
 /// "is vetoed", for sentences that begin with "item 42".
 fn says(item: &Item) -> String {
     match item.state() {
-        State::Known => "is only known: it was there before first contact".to_owned(),
+        State::Known => "is only known, and not announced".to_owned(),
         State::Settling => "is still settling".to_owned(),
         State::Held => "is held".to_owned(),
         State::Publishing => "is on its way out".to_owned(),

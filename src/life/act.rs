@@ -60,7 +60,9 @@ fn veto(work: &mut Work<'_>, by: &str, rules: &Rules<'_>) -> Result<(), Refused>
         State::Vetoed => work.list_too_late(),
         State::Done => {
             let number = work.item.number;
-            return Err(refusal(&work.item).hint(format!("`oyez retract {number}` deletes it")));
+            let is_out = work.item.deliveries.values().any(|d| matches!(d.progress, Progress::Sent { .. }));
+            let refused = refusal(&work.item);
+            return Err(if is_out { refused.hint(format!("`oyez retract {number}` deletes it")) } else { refused });
         }
         State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
             return Err(refusal(&work.item));
