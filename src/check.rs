@@ -90,9 +90,11 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
         let named = || format!("account {}", account.name);
         findings.extend(account.kinds.iter().filter(|kind| !is_announced(kind)).map(|kind| no_source(named(), kind)));
         if let AccountSpec::File { path, .. } = &account.spec
-            && let Err(why) = can_append(path)
+            && let Err(why) = can_append(path, &config.service.state)
         {
-            findings.push(Finding::error(named(), why, Some("make the directory, for the user the service runs as")));
+            // A relative one counts from where the service starts, which may be another directory than this.
+            let finding = if path.is_relative() { Finding::warning } else { Finding::error };
+            findings.push(finding(named(), why, Some("make the directory, for the user the service runs as")));
         }
     }
     for kind in config.hold.kinds.keys().filter(|kind| !is_announced(kind)) {
@@ -134,16 +136,37 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
     }
     findings
 }
-/// Could a file of posts be made there, or written to, as far as looking at it tells?
-fn can_append(path: &Path) -> Result<(), String> {
+/// Could a file of posts be made there, or written to, as far as looking at it tells? `state`: the directory that the
+/// service, or its supervisor, makes when it first starts.
+fn can_append(path: &Path, state: &Path) -> Result<(), String> {
     if path == Path::new("-") {
         return Ok(());
     }
-    let there = if path.exists() {
-        path
-    } else {
-        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.exists() && (state.starts_with(directory) || directory.starts_with(state)) {
+        return Ok(());
+    }
+    let there = if path.exists() { path } else { directory };
     nix::unistd::access(there, nix::unistd::AccessFlags::W_OK)
         .map_err(|error| format!("`{}` cannot be written: {}", there.display(), error.desc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_posts_needs_a_directory_that_is_there_or_will_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("later/state");
+        assert_eq!(can_append(&dir.path().join("posts.jsonl"), &state), Ok(()));
+        assert_eq!(
+            can_append(&dir.path().join("later/posts.jsonl"), &state),
+            Ok(()),
+            "made with the state's directory"
+        );
+        assert_eq!(can_append(Path::new("-"), &state), Ok(()));
+        let missing = can_append(&dir.path().join("missing/posts.jsonl"), &state).unwrap_err();
+        assert!(missing.contains("missing` cannot be written: No such file"), "{missing}");
+    }
 }
