@@ -24,15 +24,19 @@ pub fn find(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let mut end = link.start() + mended(shown);
-        // Without what followed, linkify may end earlier still: at the hyphen of `https://a.example-…`.
-        while let Some(first) = finder.links(&text[link.start()..end]).next().filter(|first| first.start() == 0) {
+        // Without what followed, linkify may end earlier still, at the hyphen of `https://a.example-…`, or find nothing, in
+        // the `http://12` of `http://12…7.example`.
+        let is_address = loop {
+            let Some(first) = finder.links(&text[link.start()..end]).next().filter(|first| first.start() == 0) else {
+                break false;
+            };
             let shorter = link.start() + mended(first.as_str());
             if shorter >= end {
-                break;
+                break true;
             }
             end = shorter;
-        }
-        if Url::parse(&text[link.start()..end]).is_ok_and(|url| is_for_readers(&url)) {
+        };
+        if is_address && Url::parse(&text[link.start()..end]).is_ok_and(|url| is_for_readers(&url)) {
             found.push(link.start()..end);
         }
     }
@@ -102,6 +106,7 @@ mod tests {
         check_found("https://nixos.org/long…", &["https://nixos.org/long"]);
         // Found by fuzzing.
         check_found("https://a.example-…”", &["https://a.example"]);
+        check_found("http://12…7.2yoyoutu.be/a", &[]);
         check_found("https://nixos.org/a\u{200b}b", &["https://nixos.org/a"]);
         check_found("https://nixos.org/ä", &["https://nixos.org/ä"]);
         check_found(
