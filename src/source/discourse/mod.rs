@@ -49,7 +49,8 @@ pub fn topic_key(base: &Url, topic: u64) -> String {
 /// The address people are sent to. The slug is the forum's word: whatever could end the path is taken out of it.
 fn topic_url(base: &Url, slug: &str, topic: u64) -> String {
     let slug: String = slug.chars().filter(|c| !matches!(c, '/' | '\\' | '?' | '#') && !c.is_control()).collect();
-    let slug = if slug.chars().all(|c| c == '.') { "-" } else { &slug };
+    // Any slug leads to the topic; one that is longer than Discourse makes them would make an address too long to post.
+    let slug = if slug.chars().all(|c| c == '.') || slug.len() > 255 { "-" } else { &slug };
     address(base, &format!("t/{slug}/{topic}")).to_string()
 }
 

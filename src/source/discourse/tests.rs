@@ -425,6 +425,19 @@ async fn a_renamed_category_is_followed_by_its_id() {
 
 /// Found by fuzzing.
 #[test]
+fn a_slug_without_end_makes_no_address_without_end() {
+    let list =
+        include_str!("../../../tests/fixtures/discourse/list.json").replace("community-survey", &"ü".repeat(2_000));
+    let topics = parse_list(list.as_bytes()).unwrap().topics;
+    let survey = topics.iter().find(|topic| topic.id == 302).unwrap();
+    assert_eq!(
+        survey.clone().found(&Url::parse("https://forum.example").unwrap()).url,
+        "https://forum.example/t/-/302"
+    );
+}
+
+/// Found by fuzzing.
+#[test]
 fn a_topic_that_a_list_shows_twice_is_one() {
     let list = include_str!("../../../tests/fixtures/discourse/list.json").replace("\"id\":302", "\"id\":301");
     let topics = parse_list(list.as_bytes()).unwrap().topics;
