@@ -499,7 +499,10 @@ fn changed(ours: &Config, theirs: &Config) -> Vec<&'static str> {
     fn differ<T: fmt::Debug>(a: &T, b: &T) -> bool {
         format!("{a:?}") != format!("{b:?}")
     }
-    let links = |config: &Config| (config.links.mirrors.clone(), config.links.wait_for_mirror);
+    let links = |config: &Config| {
+        let links = &config.links;
+        (links.mirrors.clone(), links.archive.clone(), links.wait_for_mirror)
+    };
     let parts = [
         ("[service]", differ(&ours.service, &theirs.service)),
         ("[network]", differ(&ours.network, &theirs.network)),

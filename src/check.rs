@@ -136,6 +136,7 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
     }
     findings
 }
+
 /// Could a file of posts be made there, or written to, as far as looking at it tells? `state`: the directory that the
 /// service, or its supervisor, makes when it first starts.
 fn can_append(path: &Path, state: &Path) -> Result<(), String> {

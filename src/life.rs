@@ -24,7 +24,7 @@ use crate::item::{Delivery, Found, Item, Number, Origin, Phase, Post, Progress, 
 use crate::link::rewrite::Opened;
 use crate::platform::{Published, ReadBack, SendError};
 
-pub use act::act;
+pub use act::{act, has_words};
 pub use event::happen;
 pub(crate) use event::{expires_at, stale_at};
 pub use join::{follow, join, split};

@@ -14,7 +14,7 @@ pub mod youtube;
 use url::Url;
 
 pub use find::find;
-pub use keys::{canonical, discourse_key, host, identity_keys, youtube_id};
+pub use keys::{canonical, discourse_key, host, identity_keys, youtube_id, youtube_id_of};
 
 /// May this address stand in a post: http or https, a host, no user name in it, not absurdly long?
 pub fn is_for_readers(url: &Url) -> bool {

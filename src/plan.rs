@@ -97,7 +97,7 @@ fn waits_for_mirror(item: &Item, config: &Config) -> bool {
         let kinds = config.sources.iter().filter(|source| source.enabled).filter_map(|source| source.spec.mirror());
         kinds.into_iter().any(|kind| config.links.mirrors.contains(&kind))
     };
-    let is_youtube = || url::Url::parse(&item.found().url).is_ok_and(|url| crate::link::youtube_id(&url).is_some());
+    let is_youtube = || crate::link::youtube_id_of(&item.found().url).is_some();
     item.mirror.is_none() && can_come() && is_youtube()
 }
 

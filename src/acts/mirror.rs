@@ -23,9 +23,7 @@ impl Desk {
         let url = self.mirror_address(number, url, accept)?;
         for _ in 0..CONFLICT_TRIES {
             let mut item = self.must(number)?;
-            if item.forgotten {
-                return Err(Failure::failed(format!("item {number} was forgotten: it has no words any more"), None));
-            }
+            life::has_words(&item)?;
             let by = actor.to_owned();
             let word = if accept { MirrorWord::Accepted { by } } else { MirrorWord::Rejected { by } };
             let is_same = |known: &Mirror| {

@@ -8,18 +8,23 @@ use crate::config::MirrorKind;
 use crate::http::Get;
 use crate::item::{Asked, Item, Number, Phase, Progress};
 use crate::life::Event;
-use crate::link::archive;
+use crate::link::{archive, youtube_id_of};
 use crate::opened;
 use crate::store::StoreError;
 
 /// archive.org is asked again about a video after this.
 const SEARCH_AGAIN: Duration = Duration::from_secs(6 * 3600);
 
+/// Is a post of it still to leave? What is looked for here changes nothing any more once all are out.
+fn waits(item: &Item) -> bool {
+    matches!(item.phase, Phase::Settling | Phase::Held)
+        && item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued)
+}
+
 impl Deliverer {
     /// Notices that another place of an item's video is proven, or likely. `true`: something changed.
     pub(super) fn mirror(&self, item: &Item) -> Result<bool, StoreError> {
-        let waits = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
-        if self.config.links.mirrors.is_empty() || !waits || !matches!(item.phase, Phase::Settling | Phase::Held) {
+        if self.config.links.mirrors.is_empty() || !waits(item) {
             return Ok(false);
         }
         let mirror = self.wording.mirror(item);
@@ -30,8 +35,7 @@ impl Deliverer {
             })?;
             return Ok(true);
         }
-        let is_youtube = url::Url::parse(&item.found().url).is_ok_and(|url| crate::link::youtube_id(&url).is_some());
-        if mirror.is_some() || !is_youtube {
+        if mirror.is_some() || youtube_id_of(&item.found().url).is_none() {
             return Ok(false);
         }
         let Some((url, evidence)) = self.catalogue.offer(item, &self.store, &self.config)? else { return Ok(false) };
@@ -42,18 +46,12 @@ impl Deliverer {
     /// The video that archive.org is to be asked about now: one that waits to be posted and is only on YouTube.
     pub(super) fn search_due(&self, item: &Item, now: Timestamp) -> Option<String> {
         let links = &self.config.links;
-        let waits = item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
         let is_due = item.searched.is_none_or(|at| at + SEARCH_AGAIN <= now);
-        if !links.mirrors.contains(&MirrorKind::ArchiveOrg)
-            || !waits
-            || !is_due
-            || !matches!(item.phase, Phase::Settling | Phase::Held)
-            || item.mirror.is_some()
-        {
+        if !links.mirrors.contains(&MirrorKind::ArchiveOrg) || !is_due || !waits(item) || item.mirror.is_some() {
             return None;
         }
-        let id = crate::link::youtube_id(&url::Url::parse(&item.found().url).ok()?)?;
-        let page = links.archive.join(&format!("/details/youtube-{id}")).ok()?;
+        let id = youtube_id_of(&item.found().url)?;
+        let page = archive::page(&links.archive, &id)?;
         // A person has it on the desk already, or has answered.
         (!item.mirrors.iter().any(|known| known.url == page.as_str())).then_some(id)
     }
@@ -80,9 +78,7 @@ impl Deliverer {
     /// The shortener that stands between an item's link and its target, and when it is to be asked; `None`: there is none,
     /// or it is dead, or nothing waits for it.
     pub(super) fn short_due(&self, item: &Item) -> Option<(String, Timestamp)> {
-        let waits = matches!(item.phase, Phase::Settling | Phase::Held)
-            && item.deliveries.values().any(|delivery| delivery.progress == Progress::Queued);
-        if !waits || !self.wording.rulebook().linker.expands() {
+        if !waits(item) || !self.wording.rulebook().linker.expands() {
             return None;
         }
         let short = self.wording.link(item).unopened?;

@@ -13,7 +13,7 @@ use rustls_platform_verifier::Verifier;
 pub(super) fn config() -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Only the first call in a process installs; the others find it there, which is as good.
-    let _ = rustls::crypto::CryptoProvider::install_default((*provider).clone());
+    let _ = CryptoProvider::install_default((*provider).clone());
     let verifier = Arc::new(SystemTrust::read(Arc::clone(&provider)));
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())

@@ -26,8 +26,8 @@ pub fn act(item: &Item, act: &Act, by: &str, rules: &Rules<'_>) -> Result<Applie
         | Act::ResolveNotSent { .. }
         | Act::MarkSeen => false,
     };
-    if item.forgotten && needs_words {
-        return Err(Refused::new(format!("item {} was forgotten: it has no words any more", item.number)));
+    if needs_words {
+        has_words(item)?;
     }
     let mut work = Work::new(item);
     match act {
@@ -52,6 +52,17 @@ pub fn act(item: &Item, act: &Act, by: &str, rules: &Rules<'_>) -> Result<Applie
         Act::MarkSeen => see(&mut work.item, by),
     }
     Ok(work.done())
+}
+
+/// A forgotten item can be neither worded nor led elsewhere.
+///
+/// # Errors
+/// It was forgotten.
+pub fn has_words(item: &Item) -> Result<(), Refused> {
+    match item.forgotten {
+        true => Err(Refused::new(format!("item {} was forgotten: it has no words any more", item.number))),
+        false => Ok(()),
+    }
 }
 
 fn veto(work: &mut Work<'_>, by: &str, rules: &Rules<'_>) -> Result<(), Refused> {

@@ -11,18 +11,22 @@ pub fn question(base: &Url, id: &str) -> Option<Url> {
     base.join(&format!("/metadata/youtube-{id}")).ok()
 }
 
+/// The page of the copy of this video, whether there is one or not.
+pub fn page(base: &Url, id: &str) -> Option<Url> {
+    base.join(&format!("/details/youtube-{id}")).ok()
+}
+
 /// The page of the copy and what speaks for it, if the answer shows one: a film whose own word is that it is this video.
 pub fn copy(answer: &[u8], base: &Url, id: &str) -> Option<(String, String)> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let metadata = answer.get("metadata")?;
     let word = |name: &str| metadata.get(name).and_then(Value::as_str);
-    let original = Url::parse(word("originalurl")?).ok()?;
     let is_film = word("mediatype") == Some("movies");
     let is_hidden = answer.get("is_dark").and_then(Value::as_bool).unwrap_or(false);
     if word("identifier") != Some(&format!("youtube-{id}")) || !is_film || is_hidden {
         return None;
     }
-    if super::youtube_id(&original).as_deref() != Some(id) {
+    if super::youtube_id_of(word("originalurl")?).as_deref() != Some(id) {
         return None;
     }
     let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(100).collect::<String>();
@@ -33,8 +37,7 @@ pub fn copy(answer: &[u8], base: &Url, id: &str) -> Option<(String, String)> {
     if let Some(uploader) = word("uploader") {
         evidence.push_str(&format!(", uploaded by {}", short(uploader)));
     }
-    let page = base.join(&format!("/details/youtube-{id}")).ok()?;
-    Some((page.into(), evidence))
+    Some((page(base, id)?.into(), evidence))
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ pub fn youtube_id(url: &Url) -> Option<String> {
     }
 }
 
+/// The video that a text is the address of.
+pub fn youtube_id_of(address: &str) -> Option<String> {
+    youtube_id(&Url::parse(address).ok()?)
+}
+
 fn on_youtube(url: &Url, segments: &[&str]) -> Option<String> {
     let query = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
     let nested = |address: &str| {

@@ -527,11 +527,16 @@ impl Rules {
             ($rules:expr, $method:ident) => {
                 for rule in $rules {
                     let span = rule.span();
+                    let id = &rule.get_ref().id;
+                    // Who reads `rule utm` in an explanation must find one of that name.
+                    if !self.ids.insert(id.clone()) {
+                        let reason = "there is a rule of this name already".to_owned();
+                        return Err(at(span, Wrong { rule: id.clone(), reason }));
+                    }
                     self.$method(rule.into_inner(), checked).map_err(|wrong| at(span, wrong))?;
                 }
             };
         }
-        self.each_id_once(&raw).map_err(|(span, wrong)| at(span, wrong))?;
         each!(raw.strip, add_strip);
         each!(raw.keep, add_keep);
         each!(raw.signed, add_signed);
@@ -542,33 +547,6 @@ impl Rules {
         each!(raw.refuse, add_refuse);
         each!(raw.landing, add_landing);
         each!(raw.leave, add_leave);
-        Ok(())
-    }
-
-    /// Who reads `rule utm` in an explanation must find one of that name.
-    fn each_id_once(&mut self, raw: &File) -> Result<(), (std::ops::Range<usize>, Wrong)> {
-        macro_rules! ids {
-            ($($rules:expr),*) => {
-                [$($rules.iter().map(|rule| (rule.span(), rule.get_ref().id.clone())).collect::<Vec<_>>()),*].concat()
-            };
-        }
-        let ids = ids!(
-            raw.strip,
-            raw.keep,
-            raw.signed,
-            raw.unwrap,
-            raw.canonical,
-            raw.secure,
-            raw.expand,
-            raw.refuse,
-            raw.landing,
-            raw.leave
-        );
-        for (span, id) in ids {
-            if !self.ids.insert(id.clone()) {
-                return Err((span, Wrong { rule: id, reason: "there is a rule of this name already".to_owned() }));
-            }
-        }
         Ok(())
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Titles {
 }
 
 impl Titles {
-    /// Items that had this title when they were read, the newest first.
+    /// Items that had this [`plain`] title when they were read, the newest first.
     fn like(&mut self, title: &str, store: &Store) -> Result<Vec<Number>, StoreError> {
         let last = store.last_number();
         let oldest = last.saturating_sub(MOST_TITLES);
@@ -47,7 +47,7 @@ impl Titles {
             });
         }
         self.up_to = last;
-        Ok(self.items.get(&plain(title)).into_iter().flatten().rev().copied().collect())
+        Ok(self.items.get(title).into_iter().flatten().rev().copied().collect())
     }
 }
 
@@ -212,8 +212,7 @@ impl Poller {
         if title.is_empty() {
             return Ok(None);
         }
-        let like =
-            self.titles.lock().expect("no holder of this lock can panic").like(&origin.found.title, &self.store)?;
+        let like = self.titles.lock().expect("no holder of this lock can panic").like(&title, &self.store)?;
         let when = |origin: &Origin| origin.found.published.unwrap_or(origin.first_seen);
         for number in like {
             let Some(mut item) = self.store.item(number)? else { continue };

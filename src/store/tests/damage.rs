@@ -62,15 +62,6 @@ fn promise_03_kill_9_loses_no_claim() {
     assert_eq!(claimed.len(), 7 * (1 + 2 + 3 + 4 + 5 + 6));
 }
 
-/// The bytes of a directory's files, by name.
-fn files_of(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    if !dir.exists() {
-        return BTreeMap::new();
-    }
-    let below = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
-    contents(dir).into_iter().map(|(path, bytes)| (below(path), bytes)).collect()
-}
-
 #[track_caller]
 fn check_damage(what: &str, damage: impl FnOnce(&Path)) {
     let (dir, store) = open();
@@ -80,12 +71,12 @@ fn check_damage(what: &str, damage: impl FnOnce(&Path)) {
     drop(store);
     let path = dir.path().join("store");
     damage(&path);
-    let found = files_of(&path.join("sled"));
+    let found = contents(&path.join("sled"));
     match Store::open(&path) {
         // What a person could still save is as it was, under one name or the other, also after a second try.
         Err(OpenError::Damaged(_)) => {
             let _ = Store::open(&path);
-            let kept = |name: &str| files_of(&path.join(name)) == found;
+            let kept = |name: &str| contents(&path.join(name)) == found;
             assert!(kept("sled") || kept("sled.before"), "{what}: the files were changed");
         }
         Err(error) => panic!("{what}: {error:?}"),
@@ -133,7 +124,7 @@ fn what_was_closed_is_opened_without_a_copy_and_what_was_not_is_copied() {
     drop(store);
     flip(&path.join("sled/db"), |length| length - 1);
     assert!(open::keep(&path), "somebody else wrote it");
-    assert_eq!(files_of(&path.join("sled.before")), files_of(&path.join("sled")));
+    assert_eq!(contents(&path.join("sled.before")), contents(&path.join("sled")));
 }
 
 /// Whatever byte of the database is flipped: an error, or all is there.

@@ -108,16 +108,19 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below, by its path, with its bytes.
+/// Every file below, by its path from there, with its bytes. Nothing where there is no such directory.
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
+    if !dir.exists() {
+        return found;
+    }
     for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(contents(&path));
+        let entry = entry.unwrap();
+        let name = PathBuf::from(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(contents(&entry.path()).into_iter().map(|(path, bytes)| (name.join(path), bytes)));
         } else {
-            let bytes = fs::read(&path).unwrap();
-            found.insert(path, bytes);
+            found.insert(name, fs::read(entry.path()).unwrap());
         }
     }
     found
