@@ -4,7 +4,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::app;
-use crate::config::{AccountSpec, Parsed, SourceSpec};
+use crate::config::{AccountSpec, ConfigError, ConfigErrors, Parsed, Service, SourceSpec};
+
+/// Longest path of a Unix socket on Linux (`sun_path` with its end, unix(7)). In bytes.
+const MAX_SOCKET_PATH: usize = 107;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -48,6 +51,21 @@ impl Finding {
     }
 }
 
+/// The mistakes of a configuration that cannot be read, in the order of the file.
+pub fn mistakes(errors: &ConfigErrors) -> Vec<Finding> {
+    let mistake = |error: &ConfigError| {
+        let mut tried = errors.file.clone();
+        if let Some(line) = error.line {
+            tried.push_str(&format!(" line {line}"));
+        }
+        if !error.key.is_empty() {
+            tried.push_str(&format!(", `{}`", error.key));
+        }
+        Finding::error(tried, error.message.as_str(), error.hint.as_deref())
+    };
+    errors.errors.iter().map(mistake).collect()
+}
+
 /// What the configuration alone can tell: its oddities, the templates rendered with sample values, the policy compiled.
 pub fn offline(parsed: &Parsed) -> Vec<Finding> {
     let config = &parsed.config;
@@ -62,6 +80,7 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
             config.policy.len()
         ),
     ));
+    findings.extend(places(&config.service));
     if config.sources.iter().all(|source| !source.enabled) {
         findings.push(Finding::warning("sources", "none is enabled: nothing will be heard", Some("add a [[source]]")));
     }
@@ -137,6 +156,34 @@ pub fn offline(parsed: &Parsed) -> Vec<Finding> {
     findings
 }
 
+/// Can the state's directory be made or written, and the socket be bound?
+fn places(service: &Service) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let there = service.state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let named = format!("the state directory `{}`", service.state.display());
+    if !there.is_dir() {
+        let got = format!("`{}` is not a directory", there.display());
+        findings.push(Finding::error(
+            named,
+            got,
+            Some("set `service.state` to a directory, or to where one can be made"),
+        ));
+    } else if let Err(error) = nix::unistd::access(there, nix::unistd::AccessFlags::W_OK) {
+        // It may be another user's, who runs the service, or be made by systemd.
+        let got = format!("you cannot write `{}`: {}", there.display(), error.desc());
+        findings.push(Finding::warning(named, got, Some("check as the user that the service runs as")));
+    }
+    let length = service.socket.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        findings.push(Finding::error(
+            format!("the socket `{}`", service.socket.display()),
+            format!("its path has {length} bytes, and the system takes {MAX_SOCKET_PATH}"),
+            Some("set `service.socket` to a shorter one, like /run/oyez/oyez.sock"),
+        ));
+    }
+    findings
+}
+
 /// Could a file of posts be made there, or written to, as far as looking at it tells? `state`: the directory that the
 /// service, or its supervisor, makes when it first starts.
 fn can_append(path: &Path, state: &Path) -> Result<(), String> {
@@ -155,6 +202,7 @@ fn can_append(path: &Path, state: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Env};
 
     #[test]
     fn a_file_of_posts_needs_a_directory_that_is_there_or_will_be() {
@@ -169,5 +217,33 @@ mod tests {
         assert_eq!(can_append(Path::new("-"), &state), Ok(()));
         let missing = can_append(&dir.path().join("missing/posts.jsonl"), &state).unwrap_err();
         assert!(missing.contains("missing` cannot be written: No such file"), "{missing}");
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_made_and_a_socket_with_too_long_a_path_are_found() {
+        let check = |toml: &str| {
+            let parsed = Config::parse(toml, "oyez.toml", &Env::default()).unwrap();
+            places(&parsed.config.service).into_iter().map(|f| (f.severity, f.got)).collect::<Vec<_>>()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let made = format!("[service]\nstate = {:?}", dir.path().join("a/b"));
+        assert_eq!(check(&made), []);
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let [(Severity::Error, got)] = &check(&format!("[service]\nstate = {:?}", file.join("state")))[..] else {
+            panic!()
+        };
+        assert!(got.ends_with("file` is not a directory"), "{got}");
+        let long = format!("[service]\nstate = {:?}\nsocket = \"/run/{}\"", dir.path(), "x".repeat(107));
+        let [(Severity::Error, got)] = &check(&long)[..] else { panic!() };
+        assert!(got.starts_with("its path has 112 bytes"), "{got}");
+    }
+
+    #[test]
+    fn mistakes_of_a_configuration_are_findings_one_by_one() {
+        let errors = Config::parse("[hold]\nwindow = 1\nsetle = \"2m\"", "oyez.toml", &Env::default()).unwrap_err();
+        let told: Vec<_> = mistakes(&errors).into_iter().map(|f| (f.tried, f.do_this)).collect();
+        assert_eq!(told[0].0, "oyez.toml line 2, `hold.window`");
+        assert_eq!(told[1], ("oyez.toml line 3, `hold.setle`".to_owned(), Some("did you mean `settle`?".to_owned())));
     }
 }

@@ -3,6 +3,7 @@ pub mod error;
 pub mod init;
 mod parse;
 pub mod settings;
+mod table;
 mod value;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,6 @@
 //! From the text of `oyez.toml` to [`Config`]. Goes on after a mistake, so that all are told at once.
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +11,11 @@ use toml::de::{DeTable, DeValue};
 use url::Url;
 
 use super::error::ConfigError;
-use super::settings::{LATER, LATER_PLATFORMS, SETTINGS};
-use super::value::{duration, rate, time, weekday};
+use super::settings::{LATER_PLATFORMS, SETTINGS};
+use super::table::{DURATION_HINT, Parser, Table, not, text, whole};
 use super::{
     AccountConfig, AccountSpec, Config, DeliveryConfig, Hold, HoldSettings, KindHold, LinksConfig, MirrorKind, Network,
-    PolicyRule, QuietHours, Rate, Secret, Service, SourceConfig, SourceSpec,
+    PolicyRule, Secret, Service, SourceConfig, SourceSpec,
 };
 use crate::item::VerdictKind;
 use crate::policy::Policy;
@@ -26,7 +25,7 @@ use crate::policy::Policy;
 pub struct Env {
     vars: HashMap<String, String>,
     /// Secrets that cannot be read are left empty: nothing will be done that needs them.
-    without_secrets: bool,
+    pub(super) without_secrets: bool,
 }
 
 impl Env {
@@ -63,17 +62,6 @@ pub struct Parsed {
     pub warnings: Vec<String>,
 }
 
-const DURATION_HINT: &str = "write a number and a unit, like `48h`, `2d` or `1d12h`";
-const SECRET_HINT: &str = "write { file = \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }";
-const QUIET_HINT: &str = "write { from = \"22:00\", to = \"08:00\" }, a list of such, or \"none\"";
-
-struct Parser<'a> {
-    text: &'a str,
-    env: &'a Env,
-    errors: RefCell<Vec<ConfigError>>,
-    warnings: RefCell<Vec<String>>,
-}
-
 pub(super) fn parse(text: &str, env: &Env) -> Result<Parsed, Vec<ConfigError>> {
     let parser = Parser { text, env, errors: RefCell::default(), warnings: RefCell::default() };
     let (document, broken) = DeTable::parse_recoverable(text);
@@ -85,6 +73,10 @@ pub(super) fn parse(text: &str, env: &Env) -> Result<Parsed, Vec<ConfigError>> {
             hint: None,
         });
     }
+    // What stands around such a mistake would be told as missing, or as in the wrong place.
+    if !parser.errors.borrow().is_empty() {
+        return Err(parser.errors.into_inner());
+    }
     let config = parser.config(document.get_ref());
     let mut errors = parser.errors.into_inner();
     if errors.is_empty() {
@@ -94,336 +86,7 @@ pub(super) fn parse(text: &str, env: &Env) -> Result<Parsed, Vec<ConfigError>> {
     Err(errors)
 }
 
-/// A table being read: what is not taken out of it is unknown.
-struct Table<'p, 'a> {
-    parser: &'p Parser<'a>,
-    /// For messages: `source[0]`.
-    shown: String,
-    /// For the list of settings: `source`.
-    path: String,
-    table: Option<&'p DeTable<'p>>,
-    at: usize,
-    taken: RefCell<BTreeSet<String>>,
-}
-
-impl<'p, 'a> Table<'p, 'a> {
-    fn raw(&self, key: &str) -> Option<&'p Spanned<DeValue<'p>>> {
-        self.taken.borrow_mut().insert(key.to_owned());
-        self.table.and_then(|table| table.get(key))
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.table.is_some_and(|table| table.contains_key(key))
-    }
-
-    fn shown(&self, key: &str) -> String {
-        if self.shown.is_empty() { key.to_owned() } else { format!("{}.{key}", self.shown) }
-    }
-
-    fn error(&self, key: &str, at: Option<usize>, message: impl Display, hint: impl Into<Option<&'static str>>) {
-        self.parser.error(self.shown(key), at.unwrap_or(self.at), message, hint.into().map(str::to_owned));
-    }
-
-    /// A value read by `read`; `None` when absent or wrong (which is told).
-    fn with<T>(
-        &self,
-        key: &str,
-        hint: &'static str,
-        read: impl FnOnce(&'p DeValue<'p>) -> Result<T, String>,
-    ) -> Option<T> {
-        let value = self.raw(key)?;
-        match read(value.get_ref()) {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.error(key, Some(value.span().start), message, hint);
-                None
-            }
-        }
-    }
-
-    fn string(&self, key: &str) -> Option<String> {
-        self.with(key, "write it in quotes", text).map(str::to_owned)
-    }
-
-    fn required(&self, key: &str, hint: &'static str) -> String {
-        if !self.has(key) {
-            self.error(key, None, "it is missing", hint);
-        }
-        self.string(key).unwrap_or_default()
-    }
-
-    fn bool(&self, key: &str, default: bool) -> bool {
-        self.with(key, "write true or false", |v| v.as_bool().ok_or_else(|| not(v, "true or false"))).unwrap_or(default)
-    }
-
-    fn integer(&self, key: &str) -> Option<i64> {
-        self.with(key, "write a whole number, without quotes", whole)
-    }
-
-    fn duration(&self, key: &str, default: Duration) -> Duration {
-        self.with(key, DURATION_HINT, |v| duration(text(v)?)).unwrap_or(default)
-    }
-
-    /// A duration that can be switched off with "none".
-    fn optional_duration(&self, key: &str) -> Option<Option<Duration>> {
-        self.with(key, DURATION_HINT, |v| match text(v)? {
-            "none" => Ok(None),
-            other => duration(other).map(|d| (!d.is_zero()).then_some(d)),
-        })
-    }
-
-    fn rate(&self, key: &str) -> Option<Option<Rate>> {
-        self.with(key, "write a count and a period, like `3/1d` or `2/6h`, or \"none\"", |v| match text(v)? {
-            "none" => Ok(None),
-            other => rate(other).map(Some),
-        })
-    }
-
-    fn strings(&self, key: &str) -> Option<Vec<String>> {
-        self.with(key, "write a list of texts, like [\"one\", \"two\"]", |v| {
-            let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
-            list.iter().map(|entry| text(entry.get_ref()).map(str::to_owned)).collect()
-        })
-    }
-
-    fn nets(&self, key: &str) -> Vec<ipnet::IpNet> {
-        self.with(key, "write a list of networks, like [\"127.0.0.0/8\"]", |v| {
-            let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
-            list.iter()
-                .map(|entry| {
-                    let net = text(entry.get_ref())?;
-                    net.parse().map_err(|_| format!("`{net}` is not a network"))
-                })
-                .collect()
-        })
-        .unwrap_or_default()
-    }
-
-    fn url(&self, key: &str) -> Option<Url> {
-        self.with(key, "write it as https://…, without user name and password", |v| {
-            let address = text(v)?;
-            // What stands before an `@` may be a password, whatever is wrong with the rest.
-            let named = if address.contains('@') { "the text".to_owned() } else { format!("`{address}`") };
-            let url: Url = address.parse().map_err(|error| format!("{named} is not an address: {error}"))?;
-            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                return Err(format!("{named} is not a web address"));
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err("an address must not hold a user name or password".to_owned());
-            }
-            Ok(url)
-        })
-    }
-
-    fn required_url(&self, key: &str) -> Url {
-        if !self.has(key) {
-            self.error(key, None, "it is missing", "write it as https://…");
-        }
-        // Whoever gets this stand-in never sees it used: the missing key is an error already.
-        self.url(key).unwrap_or_else(|| Url::parse("https://missing.invalid").expect("a constant"))
-    }
-
-    fn secret(&self, key: &str) -> Option<Secret> {
-        let value = self.raw(key)?;
-        let at = Some(value.span().start);
-        let Some(table) = value.get_ref().as_table() else {
-            // The text itself is not repeated: it may be the secret.
-            self.error(key, at, "a secret never stands in the configuration itself", SECRET_HINT);
-            return None;
-        };
-        let entries: Vec<_> = table.iter().collect();
-        let [(kind, name)] = entries.as_slice() else {
-            self.error(key, at, "it names more or less than one place", SECRET_HINT);
-            return None;
-        };
-        let Some(name) = name.get_ref().as_str() else {
-            self.error(key, at, "the place is not a text", SECRET_HINT);
-            return None;
-        };
-        let read = match kind.get_ref().as_ref() {
-            // What does not look like a place may be the secret itself, in the wrong one: it is not repeated.
-            "file" => {
-                let named = if is_path(name) { format!("`{name}`") } else { "the file named there".to_owned() };
-                read_secret(Path::new(name)).map_err(|why| format!("{named}: {why}"))
-            }
-            "env" => {
-                let why = || match is_variable(name) {
-                    true => format!("the variable `{name}` is not set"),
-                    false => "what stands there is not the name of a variable".to_owned(),
-                };
-                self.parser.env.var(name).map(str::to_owned).ok_or_else(why)
-            }
-            "credential" => match self.parser.env.var("CREDENTIALS_DIRECTORY") {
-                Some(directory) => read_secret(&Path::new(directory).join(name))
-                    .map_err(|why| format!("the credential named there, in `{directory}`: {why}")),
-                None => Err("a credential: $CREDENTIALS_DIRECTORY is not set (systemd sets it)".to_owned()),
-            },
-            other => {
-                self.error(key, at, format!("`{other}` is no place for a secret"), SECRET_HINT);
-                return None;
-            }
-        };
-        match read {
-            Ok(secret) => Some(Secret(SecretString::from(secret))),
-            Err(_) if self.parser.env.without_secrets => Some(Secret(SecretString::from(String::new()))),
-            Err(message) => {
-                self.error(key, at, message, None);
-                None
-            }
-        }
-    }
-
-    fn required_secret(&self, key: &str) -> Secret {
-        if !self.has(key) {
-            self.error(key, None, "it is missing", SECRET_HINT);
-        }
-        self.secret(key).unwrap_or_else(|| Secret(SecretString::from(String::new())))
-    }
-
-    fn quiet_hours(&self, key: &str) -> Option<Vec<QuietHours>> {
-        let value = self.raw(key)?;
-        let at = value.span().start;
-        match value.get_ref() {
-            v if v.as_str() == Some("none") => Some(Vec::new()),
-            v if v.is_table() => self.quiet_range(key, v, at).map(|range| vec![range]),
-            v => match v.as_array() {
-                Some(list) => {
-                    list.iter().map(|entry| self.quiet_range(key, entry.get_ref(), entry.span().start)).collect()
-                }
-                None => {
-                    self.error(key, Some(at), "it is no range of hours", QUIET_HINT);
-                    None
-                }
-            },
-        }
-    }
-
-    fn quiet_range(&self, key: &str, value: &'p DeValue<'p>, at: usize) -> Option<QuietHours> {
-        let Some(table) = value.as_table() else {
-            self.error(key, Some(at), "it is no range of hours", QUIET_HINT);
-            return None;
-        };
-        let inner = self.parser.table(self.shown(key), format!("{}.{key}", self.path), Some(table), at);
-        let hour = |name: &str| {
-            if !inner.has(name) {
-                inner.error(name, None, "it is missing", QUIET_HINT);
-            }
-            inner.with(name, "write it like 22:00", |v| time(text(v)?))
-        };
-        let (from, to) = (hour("from"), hour("to"));
-        let days = inner
-            .with("days", "write them like [\"sat\", \"sun\"]", |v| {
-                let list = v.as_array().ok_or_else(|| not(v, "a list"))?;
-                list.iter().map(|entry| weekday(text(entry.get_ref())?)).collect()
-            })
-            .unwrap_or_default();
-        let zone = inner.zone("zone");
-        inner.finish();
-        Some(QuietHours { from: from?, to: to?, days, zone })
-    }
-
-    fn zone(&self, key: &str) -> Option<TimeZone> {
-        self.with(key, "write a name of the IANA list, like \"Europe/Berlin\"", |v| {
-            let name = text(v)?;
-            TimeZone::get(name).map_err(|_| format!("`{name}` is not a time zone"))
-        })
-    }
-
-    /// A table inside this one; an absent one reads as empty.
-    fn table(&self, key: &str) -> Table<'p, 'a> {
-        let value = self.raw(key);
-        let table = value.and_then(|value| {
-            let table = value.get_ref().as_table();
-            if table.is_none() {
-                self.error(key, Some(value.span().start), "it is not a section", None);
-            }
-            table
-        });
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        self.parser.table(self.shown(key), path, table, value.map_or(self.at, |v| v.span().start))
-    }
-
-    /// The tables of `[[key]]`.
-    fn tables(&self, key: &str) -> Vec<Table<'p, 'a>> {
-        let Some(value) = self.raw(key) else { return Vec::new() };
-        let Some(list) = value.get_ref().as_array() else {
-            let message = format!("it is not a list: write [[{key}]]");
-            self.error(key, Some(value.span().start), message, None);
-            return Vec::new();
-        };
-        list.iter()
-            .enumerate()
-            .filter_map(|(i, entry)| {
-                let shown = format!("{}[{i}]", self.shown(key));
-                match entry.get_ref().as_table() {
-                    Some(table) => {
-                        let name = table.get("name").and_then(|n| n.get_ref().as_str());
-                        let shown = name.map_or(shown, |name| format!("{key} {name}"));
-                        Some(self.parser.table(shown, key.to_owned(), Some(table), entry.span().start))
-                    }
-                    None => {
-                        self.error(key, Some(entry.span().start), format!("write [[{key}]]"), None);
-                        None
-                    }
-                }
-            })
-            .collect()
-    }
-
-    /// Every key nobody asked for is unknown.
-    fn finish(&self) {
-        let Some(table) = self.table else { return };
-        let taken = self.taken.borrow();
-        for (key, _) in table.iter() {
-            let name = key.get_ref().as_ref();
-            if taken.contains(name) {
-                continue;
-            }
-            let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-            let hint = if LATER.contains(&path.as_str()) {
-                Some("a later version of oyez reads this: leave it out for now".to_owned())
-            } else {
-                let prefix = if self.path.is_empty() { String::new() } else { format!("{}.", self.path) };
-                let elsewhere = SETTINGS.iter().any(|s| s.path == path);
-                let near = SETTINGS
-                    .iter()
-                    .filter_map(|s| s.path.strip_prefix(&prefix))
-                    .map(|rest| rest.split('.').next().unwrap_or(rest))
-                    .map(|candidate| (distance(candidate, name), candidate))
-                    .min();
-                match near {
-                    _ if elsewhere => Some("it does not belong to this type".to_owned()),
-                    Some((d, candidate)) if d <= 2.max(name.len() / 3) => Some(format!("did you mean `{candidate}`?")),
-                    _ => None,
-                }
-            };
-            self.parser.error(self.shown(name), key.span().start, "there is no such setting", hint);
-        }
-    }
-}
-
 impl<'a> Parser<'a> {
-    fn line(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
-    }
-
-    fn error(&self, key: String, at: usize, message: impl Display, hint: Option<String>) {
-        self.errors.borrow_mut().push(ConfigError {
-            key,
-            line: Some(self.line(at)),
-            message: message.to_string(),
-            hint,
-        });
-    }
-
-    fn warn(&self, warning: impl Into<String>) {
-        self.warnings.borrow_mut().push(warning.into());
-    }
-
-    fn table<'p>(&'p self, shown: String, path: String, table: Option<&'p DeTable<'p>>, at: usize) -> Table<'p, 'a> {
-        Table { parser: self, shown, path, table, at, taken: RefCell::default() }
-    }
-
     fn config<'p>(&'p self, document: &'p DeTable<'p>) -> Config {
         let root = self.table(String::new(), String::new(), Some(document), 0);
         let service = self.service(&root.table("service"));
@@ -437,14 +100,16 @@ impl<'a> Parser<'a> {
         let network = {
             let timeout = network.duration("timeout", Duration::from_secs(20));
             if timeout.is_zero() {
-                network.error("timeout", None, "it must not be zero", DURATION_HINT);
+                network.error("timeout", "it must not be zero", DURATION_HINT);
             }
             network.finish();
             Network { allow_private, timeout }
         };
-        let sources: Vec<_> = root.tables("source").iter().map(|table| self.source(table)).collect();
-        let accounts: Vec<_> = root.tables("account").iter().map(|table| self.account(table)).collect();
-        let hold = self.hold(&root.table("hold"), &service.time_zone, &accounts);
+        let source_tables = root.tables("source");
+        let sources: Vec<_> = source_tables.iter().map(|table| self.source(table)).collect();
+        let account_tables = root.tables("account");
+        let accounts: Vec<_> = account_tables.iter().map(|table| self.account(table, &service.time_zone)).collect();
+        let hold = self.hold(&root.table("hold"), &service.time_zone);
         let links = self.links(&root.table("links"));
         let delivery = root.table("delivery");
         let delivery_config = DeliveryConfig {
@@ -457,8 +122,8 @@ impl<'a> Parser<'a> {
         templates.finish();
         let policy = root.tables("policy").iter().map(|table| self.policy(table)).collect();
         root.finish();
-        self.unique("source", sources.iter().map(|s| (s.name.as_str(), s.was.as_deref())));
-        self.unique("account", accounts.iter().map(|a| (a.name.as_str(), a.was.as_deref())));
+        unique(&source_tables, sources.iter().map(|s| (s.name.as_str(), s.was.as_deref())));
+        unique(&account_tables, accounts.iter().map(|a| (a.name.as_str(), a.was.as_deref())));
         Config { service, network, sources, links, hold, delivery: delivery_config, accounts, templates_dir, policy }
     }
 
@@ -500,34 +165,6 @@ impl<'a> Parser<'a> {
         links
     }
 
-    fn unique<'s>(&self, what: &str, names: impl Iterator<Item = (&'s str, Option<&'s str>)>) {
-        let mut seen = BTreeSet::new();
-        let mut former = Vec::new();
-        for (name, was) in names {
-            if !name.is_empty() && !seen.insert(name) {
-                let message = format!("two are named `{name}`");
-                self.errors.borrow_mut().push(ConfigError {
-                    key: what.to_owned(),
-                    line: None,
-                    message,
-                    hint: Some("each needs a name of its own".into()),
-                });
-            }
-            former.extend(was);
-        }
-        for was in former {
-            if seen.contains(was) {
-                let message = format!("`was = \"{was}\"` names one that still exists");
-                self.errors.borrow_mut().push(ConfigError {
-                    key: what.to_owned(),
-                    line: None,
-                    message,
-                    hint: Some("`was` is the name it had before it was renamed".into()),
-                });
-            }
-        }
-    }
-
     fn service(&self, table: &Table<'_, '_>) -> Service {
         let state = table.string("state").map(PathBuf::from).unwrap_or_else(|| self.default_state());
         let listen = table
@@ -563,12 +200,7 @@ impl<'a> Parser<'a> {
     fn name(&self, table: &Table<'_, '_>) -> String {
         let name = table.required("name", "give it a short name, like \"announcements\"");
         if !name.is_empty() && !is_name(&name) {
-            table.error(
-                "name",
-                table.raw("name").map(|v| v.span().start),
-                format!("`{name}` is not a name"),
-                "use lower-case letters, digits, `-` and `_`",
-            );
+            table.error("name", format!("`{name}` is not a name"), "use lower-case letters, digits, `-` and `_`");
         }
         name
     }
@@ -577,7 +209,6 @@ impl<'a> Parser<'a> {
         if !is_name(kind) {
             table.error(
                 key,
-                table.raw(key).map(|v| v.span().start),
                 format!("`{kind}` is not a kind"),
                 "use `announcement`, `talk`, or a word of your own in lower-case letters",
             );
@@ -594,13 +225,12 @@ impl<'a> Parser<'a> {
             "media-ccc-de" => {
                 let conferences = table.strings("conferences").unwrap_or_default();
                 if conferences.is_empty() {
-                    table.error("conferences", None, "it names no conference", "write patterns like [\"nixcon*\"]");
+                    table.error("conferences", "it names no conference", "write patterns like [\"nixcon*\"]");
                 }
                 for glob in &conferences {
                     if globset::Glob::new(glob).is_err() {
                         table.error(
                             "conferences",
-                            None,
                             format!("`{glob}` is not a pattern"),
                             "write patterns like [\"nixcon*\"]",
                         );
@@ -616,7 +246,6 @@ impl<'a> Parser<'a> {
                 if !other.is_empty() && other != "discourse" {
                     table.error(
                         "type",
-                        table.raw("type").map(|v| v.span().start),
                         format!("`{other}` is no type of source"),
                         "write discourse, feed, media-ccc-de or peertube",
                     );
@@ -627,7 +256,7 @@ impl<'a> Parser<'a> {
                 }
                 let discourse = other == "discourse";
                 if discourse && !table.has("category") {
-                    table.error("category", None, "it is missing", "write the category's slug or its number");
+                    table.error("category", "it is missing", "write the category's slug or its number");
                 }
                 let category = table
                     .with("category", "write the category's slug or its number", |v| match v.as_integer() {
@@ -653,7 +282,7 @@ impl<'a> Parser<'a> {
         };
         let every = table.duration("every", Duration::from_secs(usual * 60));
         if every < Duration::from_secs(1) {
-            table.error("every", None, "it is shorter than a second", DURATION_HINT);
+            table.error("every", "it is shorter than a second", DURATION_HINT);
         } else if every < Duration::from_secs(60) {
             self.warn(format!("source {name}: `every` is under a minute; forums answer the same bytes for a minute"));
         }
@@ -671,7 +300,7 @@ impl<'a> Parser<'a> {
         source
     }
 
-    fn account(&self, table: &Table<'_, '_>) -> AccountConfig {
+    fn account(&self, table: &Table<'_, '_>, zone: &TimeZone) -> AccountConfig {
         let name = self.name(table);
         let platform = table.required("platform", "write mastodon or file");
         let spec = match platform.as_str() {
@@ -680,7 +309,6 @@ impl<'a> Parser<'a> {
                 if !matches!(visibility.as_str(), "public" | "unlisted" | "private" | "direct") {
                     table.error(
                         "visibility",
-                        None,
                         format!("`{visibility}` is no visibility"),
                         "write public, unlisted, private or direct",
                     );
@@ -700,7 +328,6 @@ impl<'a> Parser<'a> {
                 if !(20..=100_000).contains(&limit) {
                     table.error(
                         "limit",
-                        None,
                         format!("{limit} is no sensible limit"),
                         "write the most characters of a post, 20 to 100000",
                     );
@@ -711,17 +338,11 @@ impl<'a> Parser<'a> {
                 if LATER_PLATFORMS.contains(&other) {
                     table.error(
                         "platform",
-                        table.raw("platform").map(|v| v.span().start),
                         format!("this version does not speak `{other}` yet"),
                         "leave the account out for now: a later version of oyez speaks it",
                     );
                 } else if !other.is_empty() {
-                    table.error(
-                        "platform",
-                        table.raw("platform").map(|v| v.span().start),
-                        format!("`{other}` is no platform"),
-                        "write mastodon or file",
-                    );
+                    table.error("platform", format!("`{other}` is no platform"), "write mastodon or file");
                 }
                 for key in table.table.into_iter().flat_map(|t| t.keys()) {
                     table.taken.borrow_mut().insert(key.get_ref().to_string());
@@ -741,7 +362,6 @@ impl<'a> Parser<'a> {
             {
                 table.error(
                     "hashtags",
-                    None,
                     format!("`{tag}` is no hashtag"),
                     "write letters and digits only, without `#`, like [\"NixOS\"]",
                 );
@@ -753,7 +373,6 @@ impl<'a> Parser<'a> {
         {
             table.error(
                 "language",
-                None,
                 format!("`{language}` is no language"),
                 "write two letters of ISO 639-1, like \"en\"",
             );
@@ -761,7 +380,7 @@ impl<'a> Parser<'a> {
         let hold = table.table("hold");
         let spacing = hold.has("spacing").then(|| hold.duration("spacing", Duration::ZERO));
         let at_most = hold.rate("at-most");
-        let quiet_hours = hold.quiet_hours("quiet-hours");
+        let quiet_hours = hold.quiet_hours("quiet-hours", zone);
         self.finish_account_hold(&hold);
         let account = AccountConfig {
             was: table.string("was"),
@@ -792,9 +411,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn hold<'p>(&'p self, table: &Table<'p, 'a>, zone: &TimeZone, accounts: &[AccountConfig]) -> Hold {
+    fn hold<'p>(&'p self, table: &Table<'p, 'a>, zone: &TimeZone) -> Hold {
         let usual = HoldSettings::default();
-        let base = self.hold_settings(table, &usual);
+        let base = self.hold_settings(table, &usual, zone);
         let mut kinds = BTreeMap::new();
         let own: BTreeSet<&str> = SETTINGS.iter().filter_map(|s| s.path.strip_prefix("hold.")).collect();
         for (key, value) in table.table.into_iter().flat_map(|t| t.iter()) {
@@ -806,9 +425,9 @@ impl<'a> Parser<'a> {
             let inner =
                 self.table(format!("hold.{name}"), "hold".to_owned(), value.get_ref().as_table(), value.span().start);
             if !is_name(name) {
-                inner.error("", None, format!("`{name}` is not a kind"), "use lower-case letters");
+                inner.error("", format!("`{name}` is not a kind"), "use lower-case letters");
             }
-            let merged = self.hold_settings(&inner, &base);
+            let merged = self.hold_settings(&inner, &base, zone);
             kinds.insert(
                 name.to_owned(),
                 KindHold {
@@ -821,36 +440,19 @@ impl<'a> Parser<'a> {
             inner.finish();
         }
         table.finish();
-        let all_quiet = std::iter::once(("hold.quiet-hours".to_owned(), &base.quiet_hours))
-            .chain(kinds.iter().map(|(kind, hold)| (format!("hold.{kind}.quiet-hours"), &hold.merged.quiet_hours)))
-            .chain(
-                accounts
-                    .iter()
-                    .filter_map(|a| Some((format!("account {}.hold.quiet-hours", a.name), a.quiet_hours.as_ref()?))),
-            );
-        for (key, quiet) in all_quiet {
-            if let Err(message) = crate::hold::check_quiet(quiet, zone) {
-                self.errors.borrow_mut().push(ConfigError {
-                    key,
-                    line: None,
-                    message: message.to_string(),
-                    hint: Some("leave some hours in which posts may go out".into()),
-                });
-            }
-        }
         if base.window.is_zero() {
             self.warn("hold.window is 0s: nobody has time to veto");
         }
         Hold { base, kinds }
     }
 
-    fn hold_settings(&self, table: &Table<'_, '_>, base: &HoldSettings) -> HoldSettings {
+    fn hold_settings(&self, table: &Table<'_, '_>, base: &HoldSettings, zone: &TimeZone) -> HoldSettings {
         HoldSettings {
             window: table.duration("window", base.window),
             settle: table.duration("settle", base.settle),
             settle_at_most: table.duration("settle-at-most", base.settle_at_most),
             grace: table.duration("grace", base.grace),
-            quiet_hours: table.quiet_hours("quiet-hours").unwrap_or_else(|| base.quiet_hours.clone()),
+            quiet_hours: table.quiet_hours("quiet-hours", zone).unwrap_or_else(|| base.quiet_hours.clone()),
             spacing: table.duration("spacing", base.spacing),
             at_most: table.rate("at-most").unwrap_or(base.at_most),
             priority: table.integer("priority").unwrap_or(base.priority),
@@ -866,12 +468,7 @@ impl<'a> Parser<'a> {
             "ask" => VerdictKind::Ask,
             "hold" | "" => VerdictKind::Hold,
             other => {
-                table.error(
-                    "then",
-                    table.raw("then").map(|v| v.span().start),
-                    format!("`{other}` is no verdict"),
-                    "write ignore, hold or ask",
-                );
+                table.error("then", format!("`{other}` is no verdict"), "write ignore, hold or ask");
                 VerdictKind::Hold
             }
         };
@@ -887,29 +484,20 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
-    value.as_str().ok_or_else(|| not(value, "a text"))
-}
-
-fn whole(value: &DeValue<'_>) -> Result<i64, String> {
-    let integer = value.as_integer().ok_or_else(|| not(value, "a whole number"))?;
-    i64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| "it is too large".to_owned())
-}
-
-fn not(value: &DeValue<'_>, wanted: &str) -> String {
-    format!("it is a {}, not {wanted}", value.type_str())
-}
-
-/// Capital letters, digits and underscores, as variables are named by everybody: tokens are not.
-fn is_variable(name: &str) -> bool {
-    name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// Written as most write the place of a file. Tokens may have slashes in them, but hardly begin so.
-fn is_path(name: &str) -> bool {
-    ["/", "./", "../"].iter().any(|start| name.starts_with(start))
+/// Two of one name, and a former name that is still one's own, are told where the later one stands.
+fn unique<'s>(tables: &[Table<'_, '_>], names: impl Iterator<Item = (&'s str, Option<&'s str>)> + Clone) {
+    let mut seen = BTreeSet::new();
+    for (table, (name, _)) in tables.iter().zip(names.clone()) {
+        if !name.is_empty() && !seen.insert(name) {
+            table.error("name", format!("two are named `{name}`"), "each needs a name of its own");
+        }
+    }
+    for (table, (_, was)) in tables.iter().zip(names) {
+        if let Some(was) = was.filter(|was| seen.contains(was)) {
+            let message = format!("`{was}` is the name of one that still exists");
+            table.error("was", message, "`was` is the name it had before it was renamed");
+        }
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -918,34 +506,9 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
-fn read_secret(path: &Path) -> Result<String, String> {
-    let secret = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let secret = secret.trim_end_matches(['\n', '\r']);
-    if secret.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    Ok(secret.to_owned())
-}
-
-/// Levenshtein distance, for "did you mean".
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{ConfigErrors, Period};
+    use super::super::{ConfigErrors, Period, Rate};
     use super::*;
 
     fn errors(text: &str) -> String {
@@ -1048,6 +611,7 @@ then = "shout"
     fn a_broken_file_names_the_line() {
         let told = errors("[service\nlisten = 3");
         assert!(told.contains("line 1"), "{told}");
+        assert!(!told.contains("listen"), "what follows it may be right: {told}");
     }
 
     #[test]
