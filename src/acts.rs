@@ -687,7 +687,11 @@ impl Desk {
     }
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
-        self.store.backup(to).map_err(|error| Failure::failed(format!("no backup was made: {error}"), None))?;
+        self.store.backup(to).map_err(|error| {
+            let hint = matches!(error, ExportError::Exists(_))
+                .then(|| "name a directory that does not exist yet, like one with the date in its name".to_owned());
+            Failure::failed(format!("no backup was made: {error}"), hint)
+        })?;
         emit(sink, json!({"backup": to}))
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::acts::Desk;
+use crate::acts::{Desk, Failure};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, AccountSpec, Config, SourceConfig, SourceSpec};
 use crate::deliver::{self, Deliverer};
@@ -332,9 +332,19 @@ impl App {
     /// Serves until `stop` resolves: polls, delivers, listens for webhooks and on the socket. A half that ends by itself
     /// takes the process with it, so that the supervisor restarts it.
     pub async fn run(&self, supervisor: &Supervisor, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let listener = tokio::net::TcpListener::bind(self.config.service.listen)
-            .await
-            .with_context(|| format!("cannot listen on `{}`", self.config.service.listen))?;
+        let listener = tokio::net::TcpListener::bind(self.config.service.listen).await.map_err(|error| {
+            let why = format!("cannot listen on `{}`: {error}", self.config.service.listen);
+            let hint = match error.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    "another program listens there: `ss -ltnp` shows which, or set another `service.listen`"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 are the system's: set another `service.listen`"
+                }
+                _ => "`service.listen` is one of this machine's own addresses, and a port",
+            };
+            Failure::failed(why, Some(hint.to_owned()))
+        })?;
         self.run_on(listener, supervisor, stop).await
     }
 

@@ -117,24 +117,31 @@ impl From<reqwest::Error> for HttpError {
     /// carry a token.
     fn from(error: reqwest::Error) -> Self {
         let not_sent = error.is_connect() || error.is_builder();
-        let text = chain(&error.without_url());
+        let text = why(&error.without_url());
         if not_sent { HttpError::NotSent(text) } else { HttpError::NoAnswer(text) }
     }
 }
 
-/// An error with all its causes on one line, each told once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
+/// What went wrong, in words for people: the causes from the outside to the inside, without those that only say that a
+/// request was made. Bounded. reqwest's errors name the address, which may carry a token: `without_url` comes first.
+pub(crate) fn why(error: &(dyn std::error::Error + 'static)) -> String {
+    const SAY_NOTHING: [&str; 3] = ["error sending request", "client error (", "tcp connect error"];
+    let mut told: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
+        let cause = cause.to_string();
+        if !SAY_NOTHING.iter().any(|nothing| cause.starts_with(nothing))
+            && !told.iter().any(|said| said.contains(&cause))
+        {
+            told.push(cause);
         }
-        cause = error.source();
     }
-    text.chars().take(MAX_ERROR_CHARS).collect()
+    if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
+        told.insert(0, "no connection".to_owned());
+    }
+    if told.is_empty() {
+        told.push(error.to_string());
+    }
+    told.join(": ").chars().take(MAX_ERROR_CHARS).collect()
 }
 
 /// All clients. Cheap to clone; clones share the turns ("one request per host at a time").
@@ -415,7 +422,7 @@ impl Way {
 /// works, and https says that the certificate is not known instead of nothing working.
 fn build(builder: impl Fn() -> ClientBuilder) -> anyhow::Result<Client> {
     builder().build().or_else(|error| {
-        tracing::warn!(error = chain(&error), "the system's certificates cannot be read: https will not work");
+        tracing::warn!(error = why(&error), "the system's certificates cannot be read: https will not work");
         builder().tls_certs_only([]).build().context("cannot set up the HTTP client")
     })
 }

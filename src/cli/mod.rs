@@ -604,15 +604,15 @@ fn check_all(cli: &Cli, online: bool, out: &mut Out) -> anyhow::Result<()> {
             }
             findings
         }
-        // For people, the mistakes are the message itself; a program reads them one by one, as it reads other findings.
-        Err(errors) if out.json => {
-            for finding in check::mistakes(&errors) {
-                out.line(serde_json::to_value(finding)?)?;
+        Err(errors) => {
+            // A program reads the mistakes one by one, as it reads other findings; for people the error is enough.
+            if out.json {
+                for finding in check::mistakes(&errors) {
+                    out.line(serde_json::to_value(finding)?)?;
+                }
             }
-            let told = format!("{} mistakes in `{}`", errors.errors.len(), errors.file);
-            return Err(Failure::usage(told, Some("each is a line of the output".into())).into());
+            return Err(Failure::usage(errors.to_string(), None).into());
         }
-        Err(errors) => return Err(Failure::usage(errors.to_string(), None).into()),
     };
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if out.json {

@@ -122,15 +122,16 @@ impl Shown {
         ))?;
         for delivery in item["deliveries"].as_array().into_iter().flatten() {
             if let Some(error) = delivery["error"].as_str() {
-                out.line(format_args!(
-                    "{:>5}  {:<10}  {}: {} after {} attempts: {}",
-                    "",
-                    "",
-                    string(&delivery["account"]),
-                    string(&delivery["state"]),
-                    delivery["attempts"],
-                    cut(error, 100)
-                ))?;
+                let tried = match delivery["attempts"].as_u64() {
+                    None | Some(0) => String::new(),
+                    Some(1) => " after 1 attempt".to_owned(),
+                    Some(attempts) => format!(" after {attempts} attempts"),
+                };
+                let (account, state) = (string(&delivery["account"]), string(&delivery["state"]));
+                // Whole: what has to be done often stands at its end.
+                for row in fold(&format!("{account}: {state}{tried}: {}", crate::text::one_line(error)), 100) {
+                    out.line(format_args!("{:>19}{row}", ""))?;
+                }
             } else if matches!(delivery["state"].as_str(), Some("unsure" | "failed")) {
                 out.line(format_args!("{:>19}{}: {}", "", string(&delivery["account"]), string(&delivery["state"])))?;
             }
@@ -258,17 +259,44 @@ impl Shown {
 
     fn entry(&self, out: &mut Out, entry: &Value, indent: &str) -> std::io::Result<()> {
         let item = entry["item"].as_u64().map(|n| format!(" #{n}")).unwrap_or_default();
+        let mut about: Vec<String> = Vec::new();
+        for key in ["account", "source", "hook"] {
+            about.extend(entry[key].as_str().map(crate::text::one_line));
+        }
+        about.extend(entry["with"].as_u64().map(|other| format!("with #{other}")));
+        about.extend(entry["known"].as_u64().map(|known| format!("{known} known")));
+        if let Some(seconds) = entry["seconds"].as_u64() {
+            about
+                .push(format!("for {:#}", jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))));
+        }
+        if entry["since"].is_string() {
+            about.push(format!("since {}", self.time(&entry["since"])));
+        }
+        let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+        // Titles and addresses are short, and say which thing is meant; a whole post is looked at with `oyez show`.
+        let text = entry["text"].as_str().map(|text| format!(" “{}”", cut(&crate::text::one_line(text), 60)));
+        let url = entry["url"].as_str().map(|url| format!(" {}", crate::text::one_line(url)));
         let reason = entry["reason"]
             .as_str()
-            .map(|reason| format!(": {}", cut(&crate::text::one_line(reason), 120)))
+            .map(|reason| format!(": {}", cut(&self.local(&crate::text::one_line(reason)), 120)))
             .unwrap_or_default();
-        let account = entry["account"].as_str().map(|account| format!(" ({account})")).unwrap_or_default();
         out.line(format_args!(
-            "{indent}{}  {:<12} {}{item}{account}{reason}",
+            "{indent}{}  {:<12} {}{item}{about}{}{}{reason}",
             paint(out.color, DIM, &self.time(&entry["at"])),
             string(&entry["actor"]),
-            string(&entry["what"])
+            string(&entry["what"]),
+            text.unwrap_or_default(),
+            url.unwrap_or_default(),
         ))
+    }
+
+    /// The moments in a sentence of the journal, as this person's clock shows them.
+    fn local(&self, sentence: &str) -> String {
+        let word = |word: &str| match word.parse::<Timestamp>() {
+            Ok(_) => self.time(&json!(word)),
+            Err(_) => word.to_owned(),
+        };
+        sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -242,7 +242,12 @@ impl<'p, 'a> Table<'p, 'a> {
             Ok(secret) => Some(Secret(SecretString::from(secret))),
             Err(_) if self.parser.env.without_secrets => Some(Secret(SecretString::from(String::new()))),
             Err(message) => {
-                self.error(key, message, None);
+                let hint = match kind.get_ref().as_ref() {
+                    "file" => "put it into the file, which the user that the service runs as must be able to read",
+                    "env" => "set it where the service is started, or keep the secret in a file: { file = \"PATH\" }",
+                    _ => "name it in the unit with LoadCredential=; a shell has no credentials",
+                };
+                self.error(key, message, hint);
                 None
             }
         }

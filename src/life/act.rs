@@ -69,13 +69,7 @@ fn veto(work: &mut Work<'_>, by: &str, rules: &Rules<'_>) -> Result<(), Refused>
     match work.item.state() {
         State::Settling | State::Held | State::Publishing => stop(work, by, rules.now),
         State::Vetoed => work.list_too_late(),
-        State::Done => {
-            let number = work.item.number;
-            let is_out = work.item.deliveries.values().any(|d| matches!(d.progress, Progress::Sent { .. }));
-            let refused = refusal(&work.item);
-            return Err(if is_out { refused.hint(format!("`oyez retract {number}` deletes it")) } else { refused });
-        }
-        State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+        State::Done | State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
             return Err(refusal(&work.item));
         }
     }
@@ -92,8 +86,13 @@ fn stop(work: &mut Work<'_>, by: &str, now: Timestamp) {
 fn skip(work: &mut Work<'_>, account: &str, by: &str, rules: &Rules<'_>) -> Result<(), Refused> {
     match work.item.state() {
         State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed => return Err(reinstate_first(&work.item)),
-        State::Done | State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+        State::Vetoed
+        | State::Done
+        | State::Known
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {
             return Err(refusal(&work.item));
         }
     }
@@ -112,7 +111,8 @@ fn skip(work: &mut Work<'_>, account: &str, by: &str, rules: &Rules<'_>) -> Resu
         | Progress::Failed { .. }
         | Progress::Retracting { .. }
         | Progress::Retracted { .. }) => {
-            return Err(Refused::new(format!("item {number} is {} on {account}, not queued", other.name())));
+            return Err(Refused::new(format!("item {number} is {} on {account}, not queued", other.name()))
+                .hint(format!("`oyez show {number}` says what became of it")));
         }
     }
     // The last one is the last that has not ended. While another is `sending` its retries must stay possible: the
@@ -130,8 +130,13 @@ fn approve(work: &mut Work<'_>, by: &str, rules: &Rules<'_>) -> Result<(), Refus
             let number = work.item.number;
             return Err(refusal(&work.item).hint(format!("`oyez approve {number} --now` sends what is still queued")));
         }
-        State::Vetoed => return Err(reinstate_first(&work.item)),
-        State::Done | State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+        State::Vetoed
+        | State::Done
+        | State::Known
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {
             return Err(refusal(&work.item));
         }
     }
@@ -152,8 +157,13 @@ fn approve_now(
     let state = work.item.state();
     match state {
         State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed => return Err(reinstate_first(&work.item)),
-        State::Done | State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+        State::Vetoed
+        | State::Done
+        | State::Known
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {
             return Err(refusal(&work.item));
         }
     }
@@ -179,13 +189,20 @@ fn approve_now(
 fn snooze(work: &mut Work<'_>, until: Timestamp, rules: &Rules<'_>) -> Result<(), Refused> {
     match work.item.state() {
         State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed => return Err(reinstate_first(&work.item)),
-        State::Done | State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+        State::Vetoed
+        | State::Done
+        | State::Known
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => {
             return Err(refusal(&work.item));
         }
     }
     if until <= rules.now {
-        return Err(Refused::new("a snooze must end later than now"));
+        return Err(
+            Refused::new("a snooze must end later than now").hint("write how long from now, like `12h` or `3d`")
+        );
     }
     if !work.has_queued() {
         work.warnings.push(format!("nothing of item {} is queued any more", work.item.number));
@@ -212,10 +229,9 @@ fn edit(work: &mut Work<'_>, account: &str, post: Post) -> Result<(), Refused> {
     let number = work.item.number;
     match state {
         State::Settling | State::Held | State::Publishing | State::Vetoed | State::Done => {}
-        State::Known | State::Ignored | State::Expired => {
-            return Err(refusal(&work.item).hint(format!("`oyez reinstate {number}` puts it on the desk")));
+        State::Known | State::Ignored | State::Expired | State::Withdrawn | State::Duplicate => {
+            return Err(refusal(&work.item));
         }
-        State::Withdrawn | State::Duplicate => return Err(refusal(&work.item)),
     }
     match &work.delivery(account)?.progress {
         Progress::Sent { .. } => {
@@ -262,7 +278,8 @@ fn reinstate(
         work.item.deliveries.entry(account.clone()).or_default();
     }
     if work.item.deliveries.is_empty() {
-        return Err(Refused::new(format!("no account takes item {}", work.item.number)));
+        return Err(Refused::new(format!("no account takes item {}", work.item.number))
+            .hint(format!("add `{}` to an account's `kinds`", work.item.kind)));
     }
     for delivery in work.item.deliveries.values_mut() {
         if delivery.progress == Progress::Cancelled {
@@ -513,10 +530,22 @@ fn settle_now(work: &mut Work<'_>, now: Timestamp) {
     work.item.phase = if worded { Phase::Held } else { Phase::Settling };
 }
 
+/// What it is, and the act that does something with such a thing.
 fn refusal(item: &Item) -> Refused {
-    Refused::new(format!("item {} {}", item.number, says(item)))
-}
-
-fn reinstate_first(item: &Item) -> Refused {
-    refusal(item).hint(format!("`oyez reinstate {}` puts it back on the desk first", item.number))
+    let number = item.number;
+    let refused = Refused::new(format!("item {number} {}", says(item)));
+    match (item.state(), &item.phase) {
+        (State::Known | State::Ignored | State::Expired, _) => {
+            refused.hint(format!("`oyez reinstate {number}` puts it on the desk"))
+        }
+        (State::Duplicate, Phase::Duplicate { of }) => {
+            refused.hint(format!("act on item {of}, or `oyez split {number}` makes it a thing of its own"))
+        }
+        (State::Done, _) if item.deliveries.values().any(|d| matches!(d.progress, Progress::Sent { .. })) => {
+            refused.hint(format!("`oyez retract {number}` deletes it"))
+        }
+        (State::Done | State::Withdrawn, _) => refused.hint(format!("`oyez show {number}` says what became of it")),
+        (State::Vetoed, _) => refused.hint(format!("`oyez reinstate {number}` puts it back on the desk first")),
+        (State::Duplicate | State::Settling | State::Held | State::Publishing, _) => refused,
+    }
 }

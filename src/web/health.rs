@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::acts::DISTRUST;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::progress::{Half, Progress};
+use crate::item::{Delivery, Item, Progress};
+use crate::progress::{self, Half};
 use crate::store::{Store, StoreError};
 
 /// What the answer is made from.
@@ -24,7 +25,7 @@ pub struct Health {
     /// Names the sources and accounts.
     pub config: Arc<Config>,
     /// The beats of the two halves.
-    pub progress: Arc<Progress>,
+    pub progress: Arc<progress::Progress>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What was counted, where somebody counts.
@@ -62,6 +63,15 @@ async fn answer(State(health): State<Health>) -> Response {
     }
 }
 
+/// A post that was tried more than once and is still not out: one answer gone wrong is nobody's trouble.
+fn failing_post<'a>(active: &'a [Item], account: &str) -> Option<&'a Delivery> {
+    let is_failing = |delivery: &&Delivery| {
+        let waits = matches!(delivery.progress, Progress::Queued | Progress::Sending { .. } | Progress::Unsure { .. });
+        waits && delivery.attempts > 1 && delivery.error.is_some()
+    };
+    active.iter().filter_map(|item| item.deliveries.get(account)).find(is_failing)
+}
+
 /// `ok`; `degraded`: a source or an account does not do its part; `failing`: nothing gets done, or nothing may leave.
 fn report(health: &Health) -> Result<(&'static str, Value), StoreError> {
     let mut failing = Vec::new();
@@ -94,18 +104,24 @@ fn report(health: &Health) -> Result<(&'static str, Value), StoreError> {
         );
     }
     let mut accounts = Map::new();
+    let active = health.store.active()?;
     for account in health.config.accounts.iter().filter(|account| account.enabled) {
         let record = health.store.account(&account.name)?;
-        let status = if record.locked.is_some() { "stopped" } else { "ok" };
-        if record.locked.is_some() {
-            degraded.push(format!("account {} is stopped", account.name));
+        let failing = failing_post(&active, &account.name);
+        let (status, error) = match (record.locked, failing) {
+            (Some(locked), _) => ("stopped", Some(locked.reason)),
+            (None, Some(failing)) => ("failing", failing.error.clone()),
+            (None, None) => ("ok", None),
+        };
+        if status != "ok" {
+            degraded.push(format!("account {} is {status}", account.name));
         }
         accounts.insert(
             account.name.clone(),
             json!({
                 "status": status,
                 "last_sent": record.last_sent,
-                "error": record.locked.map(|locked| locked.reason),
+                "error": error,
             }),
         );
     }

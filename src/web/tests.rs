@@ -238,6 +238,26 @@ async fn a_service_that_gets_nothing_done_answers_503_and_one_whose_world_is_ill
     assert_eq!(document["reasons"][0], "source news is failing");
     assert_eq!(document["sources"]["news"]["error"], "it answered 500");
 
+    let mut source = machine.store.source("news").unwrap();
+    source.last_error = None;
+    let origin = crate::item::Origin {
+        source: "news".into(),
+        contact: "feed:x".into(),
+        first_seen: jiff::Timestamp::UNIX_EPOCH,
+        found: crate::item::Found { key: "feed:x/1".into(), ..Default::default() },
+        gone: None,
+    };
+    let mut item = crate::item::Item { phase: crate::item::Phase::Held, origins: vec![origin], ..Default::default() };
+    let error = "`posts.jsonl` cannot be written: no space left on device";
+    let delivery = crate::item::Delivery { attempts: 2, error: Some(error.into()), ..Default::default() };
+    item.deliveries = [("file".to_owned(), delivery)].into();
+    let change = crate::store::Change { sources: vec![source], items: vec![item], ..Default::default() };
+    machine.store.commit(change).unwrap();
+    let (status, document) = machine.health().await;
+    assert_eq!((status.as_str(), &document["status"]), ("HTTP/1.1 200 OK", &"degraded".into()), "{document}");
+    assert_eq!(document["reasons"][0], "account file is failing");
+    assert_eq!(document["accounts"]["file"]["error"], error);
+
     machine.store.set_meta(crate::acts::DISTRUST, &"the clock is 3 h off".into()).unwrap();
     let (status, document) = machine.health().await;
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable", "{document}");

@@ -644,14 +644,25 @@ fn every_mistake_of_a_configuration_is_told_at_once() {
         "[service]\nlisten = \"everywhere\"\n[hold]\nwindow = \"soon\"\n[[account]]\nname = \"m\"\n\
          platform = \"mastodon\"\nserver = \"https://m.example\"\ntoken = \"abcdef\"\ncolour = \"red\"\n",
     );
-    for command in [&["check"][..], &["run"], &["queue"]] {
+    for command in [&["run"][..], &["queue"]] {
         for mistake in ["everywhere", "window", "token", "colour"] {
             exits(&program, command, 2, mistake);
         }
     }
     let told = program.oyez(&["check"]);
+    assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
+    for mistake in ["everywhere", "window", "token", "colour"] {
+        assert!(told.stderr.contains(mistake), "{mistake}: {told:?}");
+    }
     assert!(told.stderr.contains("oyez.toml") && told.stderr.contains('4'), "file and line: {told:?}");
     assert!(!told.stderr.contains("abcdef"), "a token written into the file is not repeated: {told:?}");
+    // For `check` they are the answer, one by one.
+    let findings = program.oyez(&["check", "--json"]);
+    assert_eq!(findings.code, Some(2), "{findings:?}");
+    let tried: Vec<_> =
+        findings.lines().iter().map(|f| f["tried"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()).collect();
+    let want = ["2, `service.listen`", "4, `hold.window`", "9, `account m.token`", "10, `account m.colour`"];
+    assert_eq!(tried, want.map(|place| format!("oyez.toml line {place}")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

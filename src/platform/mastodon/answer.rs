@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::http::why;
 use crate::platform::SendError;
 
 /// Characters of the server's own words that are kept for people.
@@ -61,7 +62,7 @@ pub(super) enum Deed {
 pub(super) async fn ask(request: reqwest::RequestBuilder, max_bytes: usize) -> Result<Answer, Silence> {
     let mut response = request.send().await.map_err(silence)?;
     let mut answer = Answer::new(response.status().as_u16(), response.headers(), Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|e| Silence::NoAnswer(chain(&e.without_url())))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| Silence::NoAnswer(why(&e.without_url())))? {
         if answer.body.len() + chunk.len() > max_bytes {
             return Err(Silence::NoAnswer(format!("the answer is larger than {max_bytes} bytes")));
         }
@@ -75,24 +76,10 @@ fn silence(error: reqwest::Error) -> Silence {
     // A connection that never came about and a request that could not be built have sent nothing. Everything else,
     // a time-out above all, may have happened after the server had read the request.
     if error.is_connect() || error.is_builder() {
-        Silence::NotSent(chain(&error))
+        Silence::NotSent(why(&error))
     } else {
-        Silence::NoAnswer(chain(&error))
+        Silence::NoAnswer(why(&error))
     }
-}
-
-/// The error with its causes: reqwest's own words name none.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.ends_with(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
-    }
-    words.chars().take(MAX_WORDS).collect()
 }
 
 fn waits(headers: &HeaderMap) -> (Option<Duration>, Option<Duration>) {
