@@ -22,11 +22,13 @@ use crate::life::{self, Applied, Event, Patience, Rules};
 use crate::mirrors::Catalogue;
 use crate::outbox::{self, Facts, Step};
 use crate::plan;
-use crate::platform::{Platform, Published, ReadBack, SendError};
+use crate::platform::Platform;
 use crate::poll::Poller;
-use crate::store::{Change, ClaimError, CommitError, Note, Store, StoreError};
+use crate::store::{Change, CommitError, Note, Store, StoreError};
 use crate::wording::{self, Wording};
 
+mod accounts;
+mod lane;
 mod links;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,6 @@ mod tests;
 const SEND_PATIENCE: Duration = Duration::from_secs(180);
 /// An origin that was out of reach is asked again after this.
 const REACH_AGAIN: Duration = Duration::from_secs(60);
-/// A locked account is tried again after this: its token may have been renewed.
-const UNLOCK_AFTER: Duration = Duration::from_secs(15 * 60);
 /// The beat while nothing is due: the heartbeat that tells an outage, the clock, forgotten corners.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// An outage is told by the last heartbeat; ten minutes need no finer one.
@@ -387,215 +387,6 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Posts of one account, in their order.
-    async fn lane(&self, name: String, lane: Vec<(Number, Step)>) -> Result<(String, Tally), StoreError> {
-        let mut tally = Tally::default();
-        let account = name.as_str();
-        for (number, step) in lane {
-            if self.stopping.load(Ordering::Acquire) {
-                break;
-            }
-            let Some(platform) = self.platforms.get(account) else { continue };
-            match step {
-                Step::RereadThenSend | Step::RepeatSameKey => self.send(number, account, platform, &mut tally).await?,
-                Step::ReadBack => self.read_back(number, account, platform, &mut tally).await?,
-                Step::Retract { id } => {
-                    let result = guarded(platform.retract(&id))
-                        .await
-                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
-                    self.note_lock(account, result.as_ref().err())?;
-                    self.happen(number, |_, _| {
-                        Ok(Some(Event::Retracted {
-                            account: account.to_owned(),
-                            result: result.clone(),
-                            jitter: rand::random(),
-                        }))
-                    })?;
-                }
-                Step::Amend { id } => {
-                    // Amending publishes: what is not public any more must not be said anew.
-                    let Some(item) = self.store.item(number)? else { continue };
-                    if let Some(at) = self.look(&item).await? {
-                        self.put_off_until(reach_of(number), at);
-                        continue;
-                    }
-                    let Some(item) = self.store.item(number)? else { continue };
-                    let wanted = item.deliveries.get(account).is_some_and(|delivery| delivery.amend);
-                    let (Some(post), true) = (item.posts.get(account), wanted) else { continue };
-                    if self.stopping.load(Ordering::Acquire) {
-                        break;
-                    }
-                    let text = post.text.clone();
-                    let result = guarded(platform.amend(&id, post))
-                        .await
-                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
-                    self.note_lock(account, result.as_ref().err())?;
-                    self.happen(number, |_, _| {
-                        Ok(Some(Event::Amended {
-                            text: text.clone(),
-                            account: account.to_owned(),
-                            result: result.clone(),
-                            jitter: rand::random(),
-                        }))
-                    })?;
-                }
-                Step::Nothing
-                | Step::Wait { .. }
-                | Step::AskPerson { .. }
-                | Step::GiveUp
-                | Step::Expire
-                | Step::Stale { .. } => {}
-            }
-            let record = self.store.account(account)?;
-            if record.locked.is_some() || record.paused_until.is_some_and(|at| self.clock.now() < at) {
-                break;
-            }
-        }
-        Ok((name, tally))
-    }
-
-    /// Reads the origin, claims, sends, records. Whatever happened to the item in between is seen by the claim.
-    async fn send(
-        &self,
-        number: Number,
-        account: &str,
-        platform: &Arc<dyn Platform>,
-        tally: &mut Tally,
-    ) -> Result<(), StoreError> {
-        let Some(item) = self.store.item(number)? else { return Ok(()) };
-        if let Some(at) = self.look(&item).await? {
-            // What was public yesterday and is unreachable today is not withdrawn, but deserves another look.
-            self.put_off_until(reach_of(number), at);
-            tally.next = earlier(tally.next, at);
-            return Ok(());
-        }
-        if self.distrust()?.is_some() {
-            // The answer just now told what time it is: not the one that made this due.
-            return Ok(());
-        }
-        let Some(item) = self.store.item(number)? else { return Ok(()) };
-        let now = self.clock.now();
-        // Before the plan: a claim that somebody else makes in between must be noticed.
-        let record = self.store.account(account)?;
-        // The plan is made anew: the reading may have moved the item, a veto or a post of this beat may have changed who is due.
-        let plan = plan::for_delivery(&item, account, &self.store, &self.config, now)?;
-        let step = self.step(&item, account, plan.slot(number, account), now)?;
-        let key = match step {
-            Step::RereadThenSend => item.deliveries[account].key.clone().unwrap_or_else(new_key),
-            Step::RepeatSameKey => match item.deliveries[account].key.clone() {
-                Some(key) => key,
-                None => return Ok(()),
-            },
-            Step::Wait { until } => {
-                tally.next = earlier(tally.next, until);
-                return Ok(());
-            }
-            Step::Nothing
-            | Step::ReadBack
-            | Step::Retract { .. }
-            | Step::Amend { .. }
-            | Step::AskPerson { .. }
-            | Step::GiveUp
-            | Step::Expire
-            | Step::Stale { .. } => return Ok(()),
-        };
-        let claimed =
-            match life::happen(&item, Event::Claimed { account: account.to_owned(), key }, &self.rules(&item.kind)) {
-                Ok(claimed) => claimed,
-                Err(refused) => {
-                    tracing::debug!(item = number, account, "not claimed: {}", refused.why);
-                    return Ok(());
-                }
-            };
-        if self.stopping.load(Ordering::Acquire) {
-            // Begun now, it might not be finished in time.
-            return Ok(());
-        }
-        let notes = notes(&claimed, now, number);
-        let claim_of = (number, account.to_owned());
-        self.in_hand.lock().expect("no holder of this lock can panic").insert(claim_of.clone());
-        let _in_hand = InHand { of: self, claim: claim_of };
-        let claim = match self.store.claim(&item, claimed.item, &record, now, notes) {
-            Ok(claim) => claim,
-            // Somebody was faster: the next beat sees what they did.
-            Err(ClaimError::Conflict(_)) => {
-                tally.next = earlier(tally.next, now);
-                return Ok(());
-            }
-            Err(refused @ ClaimError::Refused { .. }) => {
-                tracing::error!("{refused}");
-                return Ok(());
-            }
-            Err(ClaimError::Store(error)) => return Err(error),
-        };
-        let started = self.clock.now();
-        // A store that cannot be read stops it: nothing was posted yet, so waiting is the safe side.
-        let wanted = || self.store.item(number).is_ok_and(|item| item.is_some_and(|item| !life::is_stopped(&item)));
-        let result = guarded(platform.send(&claim, now, &wanted))
-            .await
-            .unwrap_or_else(|reason| Err(SendError::Unsure { reason }));
-        let took = self.clock.now().duration_since(started);
-        let answered = match &result {
-            Ok(_) => "sent",
-            Err(SendError::Refused { .. }) => "failed",
-            Err(SendError::Unsure { .. }) => "unsure",
-            Err(SendError::Retry { .. } | SendError::Locked { .. }) => "retried",
-        };
-        crate::metrics::posted(account, answered, Duration::try_from(took).unwrap_or_default());
-        let took = took.as_millis();
-        match &result {
-            Ok(published) => {
-                tally.sent += 1;
-                tracing::info!(item = number, account, duration_ms = took, url = published.url.as_deref(), "published");
-            }
-            Err(error) => tracing::warn!(item = number, account, duration_ms = took, "not published: {error}"),
-        }
-        match &result {
-            Err(SendError::Refused { .. }) => tally.failed += 1,
-            Err(SendError::Unsure { .. }) => tally.unsure += 1,
-            Ok(_) | Err(SendError::Retry { .. } | SendError::Locked { .. }) => {}
-        }
-        self.note_lock(account, result.as_ref().err())?;
-        self.note_pace(account, &result)?;
-        let jitter = rand::random();
-        self.happen(number, |_, _| {
-            Ok(Some(Event::Outcome { account: account.to_owned(), result: result.clone(), jitter }))
-        })?;
-        self.remember_limits(account, platform).await
-    }
-
-    async fn read_back(
-        &self,
-        number: Number,
-        account: &str,
-        platform: &Arc<dyn Platform>,
-        tally: &mut Tally,
-    ) -> Result<(), StoreError> {
-        let Some(item) = self.store.item(number)? else { return Ok(()) };
-        let (Some(delivery), Some(post)) = (item.deliveries.get(account), item.posts.get(account)) else {
-            return Ok(());
-        };
-        let Progress::Unsure { since } = delivery.progress else { return Ok(()) };
-        let since = delivery.key_since.unwrap_or(since).min(since);
-        // What was sent, not what the post has become.
-        let mut sent = post.clone();
-        if let Some(text) = &delivery.sent_text {
-            sent.text.clone_from(text);
-        }
-        let answer =
-            guarded(platform.read_back(&sent, &item.found().url, since)).await.unwrap_or_else(ReadBack::Undecided);
-        match &answer {
-            ReadBack::Found(_) => tally.sent += 1,
-            ReadBack::Absent => {}
-            ReadBack::Undecided(why) => {
-                tally.unsure += 1;
-                tracing::warn!(item = number, account, "it cannot be told whether it is out: {why}");
-            }
-        }
-        self.happen(number, |_, _| Ok(Some(Event::ReadBack { account: account.to_owned(), answer: answer.clone() })))?;
-        Ok(())
-    }
-
     /// What time alone brings: settling, the look at half the window, the first look at what was only known.
     async fn keep_up(&self, tally: &mut Tally) -> Result<Option<Timestamp>, StoreError> {
         let mut next = None;
@@ -847,115 +638,6 @@ impl Deliverer {
         Ok(why)
     }
 
-    fn is_locked(&self, account: &str) -> Result<bool, StoreError> {
-        Ok(self.store.account(account)?.locked.is_some())
-    }
-
-    /// A refused credential stops the account alone, loudly, until it works again.
-    fn note_lock(&self, account: &str, error: Option<&SendError>) -> Result<(), StoreError> {
-        let Some(SendError::Locked { reason }) = error else { return Ok(()) };
-        let now = self.clock.now();
-        let mut record = self.store.account(account)?;
-        record.locked = Some(crate::store::Locked { at: now, reason: reason.clone() });
-        let note = Note {
-            reason: Some(reason.clone()),
-            detail: json!({"account": account}),
-            ..Note::new(now, None, "oyez", "account-locked")
-        };
-        tracing::error!(account, "the account is stopped: {reason}");
-        self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
-        self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })
-    }
-
-    /// What an answer says about the account's pace: it went out, or the server wants to be left alone for a while.
-    fn note_pace(&self, account: &str, result: &Result<Published, SendError>) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut record = self.store.account(account)?;
-        match result {
-            Ok(_) => record.last_sent = Some(now),
-            Err(SendError::Retry { after: Some(after), .. }) => {
-                record.paused_until = Some(now + (*after).min(outbox::LONGEST_ASKED));
-            }
-            Err(
-                SendError::Retry { after: None, .. }
-                | SendError::Refused { .. }
-                | SendError::Locked { .. }
-                | SendError::Unsure { .. },
-            ) => return Ok(()),
-        }
-        self.commit(Change { accounts: vec![record], ..Change::default() })
-    }
-
-    async fn unlock(&self) -> Result<(), StoreError> {
-        for (account, platform) in &self.platforms {
-            let mut record = self.store.account(account)?;
-            if record.locked.is_none() || self.put_off(&format!("unlock {account}")).is_some() {
-                continue;
-            }
-            let now = self.clock.now();
-            self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
-            if let Ok(Ok(who)) = guarded(platform.identity()).await {
-                record.locked = None;
-                let note =
-                    Note { detail: json!({"account": account}), ..Note::new(now, None, "oyez", "account-unlocked") };
-                tracing::warn!(account, "the account works again, as {who}");
-                self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// "Nothing went out on X for nine days while others did": said once a day while it is so.
-    fn notice_quiet_accounts(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        if self.put_off("quiet accounts").is_some() {
-            return Ok(());
-        }
-        self.put_off_until("quiet accounts".to_owned(), now + Duration::from_secs(86_400));
-        let quiet_after = self.config.delivery.quiet_after;
-        let mut last = Vec::new();
-        for account in self.platforms.keys() {
-            if let Some(at) = self.store.account(account)?.last_sent {
-                last.push((account, at));
-            }
-        }
-        let Some(newest) = last.iter().map(|(_, at)| *at).max() else { return Ok(()) };
-        let silent = last.iter().filter(|(_, at)| *at + quiet_after < now && newest + quiet_after >= now);
-        for (account, at) in silent {
-            let days = now.duration_since(*at).as_hours() / 24;
-            let why = format!("nothing went out on {account} for {days} days while others did");
-            tracing::warn!(account, "{why}");
-            let note = Note {
-                reason: Some(why),
-                detail: json!({"account": account}),
-                ..Note::new(now, None, "oyez", "account-quiet")
-            };
-            self.commit(Change { notes: vec![note], ..Change::default() })?;
-        }
-        Ok(())
-    }
-
-    /// Keeps what the server said it allows, so that posts are fitted to it also after a restart.
-    async fn remember_limits(&self, account: &str, platform: &Arc<dyn Platform>) -> Result<(), StoreError> {
-        let Ok(limits) = guarded(platform.limits(self.clock.now())).await else { return Ok(()) };
-        let value = serde_json::to_value(&limits).ok();
-        let mut record = self.store.account(account)?;
-        if record.limits != value {
-            record.limits = value;
-            self.commit(Change { accounts: vec![record], ..Change::default() })?;
-        }
-        Ok(())
-    }
-
-    /// Asks every server for its limits, before the first post is worded.
-    pub async fn learn_limits(&self) -> Result<(), StoreError> {
-        let asked = self.platforms.iter().map(async |(account, platform)| match self.is_locked(account)? {
-            true => Ok(()),
-            false => self.remember_limits(account, platform).await,
-        });
-        join_all(asked).await.into_iter().collect()
-    }
-
     fn put_off(&self, what: &str) -> Option<Timestamp> {
         let now = self.clock.now();
         self.later.lock().expect("no holder of this lock can panic").get(what).copied().filter(|at| now < *at)
@@ -979,12 +661,6 @@ fn half_window(item: &Item) -> Option<Timestamp> {
     let (settled, end) = (item.settled?, item.window_end?);
     let window = end.duration_since(settled);
     (window > SignedDuration::from_mins(2)).then(|| settled + window / 2)
-}
-
-/// A key no other delivery ever had.
-fn new_key() -> String {
-    let bytes: [u8; 16] = rand::random();
-    bytes.iter().fold(String::from("oyez-"), |key, byte| key + &format!("{byte:02x}"))
 }
 
 fn earlier(a: Option<Timestamp>, b: Timestamp) -> Option<Timestamp> {
