@@ -125,6 +125,7 @@ pub enum TeamAct {
     Edit { account: String, text: String },
     Reset { account: String },
     Reinstate,
+    Seen,
     Retract,
     Amend { account: Option<String>, text: Option<String> },
     ResolveSent { account: String, url: Url },
@@ -143,6 +144,7 @@ impl TeamAct {
             TeamAct::Edit { .. } => "edit",
             TeamAct::Reset { .. } => "reset",
             TeamAct::Reinstate => "reinstate",
+            TeamAct::Seen => "seen",
             TeamAct::Retract => "retract",
             TeamAct::Amend { .. } => "amend",
             TeamAct::ResolveSent { .. } => "resolve-sent",
@@ -155,7 +157,9 @@ impl TeamAct {
     /// What belongs in the journal beside the word: facts, no words of anybody's.
     fn detail(&self) -> Value {
         match self {
-            TeamAct::Veto | TeamAct::Approve { .. } | TeamAct::Reinstate | TeamAct::Retract => Value::Null,
+            TeamAct::Veto | TeamAct::Approve { .. } | TeamAct::Reinstate | TeamAct::Seen | TeamAct::Retract => {
+                Value::Null
+            }
             TeamAct::Snooze { seconds } => json!({"seconds": seconds}),
             TeamAct::Skip { account }
             | TeamAct::Edit { account, .. }
@@ -340,7 +344,6 @@ impl Desk {
         object.insert("posts".into(), json!(posts_object(&item, &self.config)));
         object.insert("links".into(), json!(self.wording.links_of(&item)));
         object.insert("mirrors".into(), json!(item.mirrors));
-        object.insert("alarms".into(), json!(item.alarms));
         object.insert("ask".into(), json!(item.ask));
         object.insert("approval".into(), json!(item.approval));
         object.insert("snoozed".into(), json!(item.snoozed));
@@ -489,6 +492,7 @@ impl Desk {
                 let text = post.text.clone();
                 (Act::Reset { account: account.clone(), post }, Some(text))
             }
+            TeamAct::Seen => (Act::Seen, None),
             TeamAct::Reinstate => (Act::Reinstate { posts: self.all_worded(item, &mut problems)? }, None),
             TeamAct::Retract => (Act::Retract, None),
             TeamAct::Amend { account, text } => {
@@ -607,10 +611,19 @@ impl Desk {
 
     fn forget(&self, actor: &str, items: &[String], reason: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let numbers = self.several(items)?;
-        self.each(&numbers, sink, |number| {
+        let told = self.each(&numbers, sink, |number| {
             let changed = self.forget_one(number, actor, reason)?;
             Ok(Done { number, changed, hints: Vec::new(), more: None })
-        })
+        });
+        // The words are gone from the store; now, once for all, also from the old pages of its files.
+        crate::opened::clear(&self.store)?;
+        self.store.compact().map_err(|error| {
+            Failure::failed(
+                format!("the words are forgotten, but old blocks of the store's files still hold them: {error}"),
+                Some("the next start of `oyez run` tries again; it needs room for a second copy of the store".into()),
+            )
+        })?;
+        told
     }
 
     /// `false`: it was forgotten before.
@@ -643,12 +656,7 @@ impl Desk {
             return Err(Failure::failed(format!("item {number} is still {state} on {account}"), Some(hint)));
         }
         match self.store.forget(number, actor, Some(reason), self.clock.now()) {
-            // The words are gone from the store; now also from the old pages of its files.
-            Ok(_) => {
-                crate::opened::clear(&self.store)?;
-                self.store.compact()?;
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(ForgetError::Unknown(number)) => Err(missing(number)),
             Err(error @ ForgetError::OnItsWay { .. }) => {
                 Err(Failure::failed(error.to_string(), Some(format!("`oyez veto {number}` first"))))

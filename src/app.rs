@@ -47,6 +47,12 @@ const MOST_HINTS: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Failure::usage(problems.to_string(), None)
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
@@ -179,8 +185,11 @@ pub struct App {
 }
 
 impl App {
-    /// Puts it together. All problems at once.
-    pub fn build(config: Arc<Config>, store: Store, clock: Arc<dyn Clock>) -> Result<App, Problems> {
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// All problems of the configuration at once (exit code 2: trying again is of no use), or that the store failed (1).
+    pub fn build(config: Arc<Config>, store: Store, clock: Arc<dyn Clock>) -> Result<App, Failure> {
         Self::build_with(config, store, clock, Patience::default())
     }
 
@@ -190,30 +199,31 @@ impl App {
         store: Store,
         clock: Arc<dyn Clock>,
         patience: Patience,
-    ) -> Result<App, Problems> {
+    ) -> Result<App, Failure> {
         let mut problems = Vec::new();
         let wording = load_wording(&config).map_err(|p| problems.extend(p.0)).ok();
         let http = Http::new(&config.network, config.service.contact.as_deref())
             .map_err(|error| problems.push(format!("{error:#}")))
             .ok();
         let (Some(wording), Some(http)) = (wording, http) else {
-            return Err(Problems(problems));
+            return Err(Problems(problems).into());
         };
         for source in &config.sources {
             if let Some(was) = &source.was {
-                store.rename_source(was, &source.name).map_err(|error| Problems(vec![error.to_string()]))?;
+                store.rename_source(was, &source.name)?;
             }
         }
         for account in &config.accounts {
             if let Some(was) = &account.was {
-                store.rename_account(was, &account.name).map_err(|error| Problems(vec![error.to_string()]))?;
+                store.rename_account(was, &account.name).map_err(|error| Failure::failed(error.to_string(), None))?;
             }
         }
         let wording = Arc::new(wording);
         let wake = Arc::new(Notify::new());
         let mut watched = Vec::new();
         for config in &config.sources {
-            let source = source(config).map_err(|error| Problems(vec![format!("source {}: {error}", config.name)]))?;
+            let told = |error| Problems(vec![format!("source {}: {error}", config.name)]);
+            let source = source(config).map_err(told)?;
             watched.push(Watched { config: config.clone(), source });
         }
         let poller = Poller::new(
@@ -224,7 +234,7 @@ impl App {
             Arc::clone(&wording),
             watched,
         );
-        let poller = Arc::new(poller.map_err(|error| Problems(vec![error.to_string()]))?);
+        let poller = Arc::new(poller?);
         let platforms =
             config.accounts.iter().filter(|a| a.enabled).map(|a| (a.name.clone(), platform(a, &http))).collect();
         let deliverer = Arc::new(Deliverer::new(
@@ -428,7 +438,7 @@ impl App {
                 }
             }
         };
-        self.store.set_alive(self.clock.now())?;
+        self.deliverer.end()?;
         self.store.sync()?;
         ended
     }

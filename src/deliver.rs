@@ -41,12 +41,20 @@ const REACH_AGAIN: Duration = Duration::from_secs(60);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// An outage is told by the last heartbeat; ten minutes need no finer one.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// After an outage nothing is decided before a server was heard, whose `Date` says whether our clock is right: a machine
+/// that comes up a day ahead would give everything its grace from tomorrow on, and let asks expire. Nor for longer than
+/// this, should no source answer.
+const HEARING_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// `oyez run --once` is not away between its rounds, as long as they come at least daily.
 const ONCE_OUTAGE: Duration = Duration::from_secs(25 * 3600);
 /// Items whose origins are read at the same time; of one host only ever one.
 const READ_AT_ONCE: usize = 8;
 /// A lane in which nothing happened is looked at again after this.
 const REST: Duration = Duration::from_secs(1);
+/// Items that get their grace in one change of the store.
+const GRACE_AT_ONCE: usize = 256;
+/// In the store: was it `oyez run --once` that said last that it runs?
+const ROUNDS: &str = "rounds";
 /// How often a decision is taken again when the item changed in between.
 const CONFLICT_TRIES: usize = 20;
 
@@ -98,10 +106,14 @@ pub struct Deliverer {
     later: Mutex<HashMap<String, Timestamp>>,
     /// What this process last said of the clock. At first it has said nothing, whatever the one before it stored.
     told: Mutex<Option<Verdict>>,
+    /// How often an account was locked since it last posted.
+    locked_again: Mutex<HashMap<String, u32>>,
     /// Claims whose requests are under way in this process. One that is `sending` and not here has no owner.
     in_hand: Mutex<HashSet<(Number, String)>>,
-    /// The wall clock was believed anew and had moved on by more than an outage: the machine was asleep.
-    slept: AtomicBool,
+    /// Items that a round of looking after the desk has in its hands.
+    looked_at: Mutex<HashSet<Number>>,
+    /// Everything on the desk is still to get its grace.
+    away: Mutex<Option<Away>>,
     /// No further request is begun.
     stopping: AtomicBool,
 }
@@ -119,6 +131,32 @@ impl Drop for InHand<'_> {
     fn drop(&mut self) {
         self.of.in_hand.lock().expect("no holder of this lock can panic").remove(&self.claim);
     }
+}
+
+/// Holds an item as long as a round looks at it, also where the round is dropped.
+struct LookedAt<'a> {
+    of: &'a Deliverer,
+    number: Number,
+}
+
+impl Drop for LookedAt<'_> {
+    fn drop(&mut self) {
+        self.of.looked_at.lock().expect("no holder of this lock can panic").remove(&self.number);
+    }
+}
+
+/// Nobody could look at the desk for longer than [`life::OUTAGE`].
+#[derive(Debug, Clone, Copy)]
+enum Away {
+    /// The service did not run, since this.
+    Down {
+        /// Its last heartbeat.
+        since: Timestamp,
+        /// When it was started.
+        started: Timestamp,
+    },
+    /// The wall clock was believed anew and had moved on: the machine was asleep.
+    Asleep,
 }
 
 impl Deliverer {
@@ -143,40 +181,51 @@ impl Deliverer {
             catalogue: Catalogue::default(),
             later: Mutex::default(),
             told: Mutex::default(),
+            locked_again: Mutex::default(),
             in_hand: Mutex::default(),
-            slept: AtomicBool::new(false),
+            looked_at: Mutex::default(),
+            away: Mutex::default(),
             stopping: AtomicBool::new(false),
         }
     }
 
     /// At start-up, before anything else: claims that nobody will finish become unsure, and after an outage everything on
-    /// the desk gets its grace. `once`: a round of `oyez run --once`, which is away between its rounds by design.
+    /// the desk is to get its grace. `once`: a round of `oyez run --once`, which is away between its rounds by design.
     pub fn start(&self, once: bool) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let outage = if once { ONCE_OUTAGE } else { life::OUTAGE };
-        let away = self.store.alive()?.filter(|alive| *alive + outage < now);
+        let started = self.clock.now();
+        let in_rounds = once && self.store.meta(ROUNDS)? == Some(json!(true));
+        let outage = if in_rounds { ONCE_OUTAGE } else { life::OUTAGE };
         for item in self.store.active()? {
             for account in item.deliveries.keys() {
                 if matches!(item.deliveries[account].progress, Progress::Sending { .. }) {
                     self.happen(item.number, |_, _| Ok(Some(Event::LeftOver { account: account.clone() })))?;
                 }
             }
-            if away.is_some() {
-                self.happen(item.number, |_, _| Ok(Some(Event::OutageGrace)))?;
+        }
+        self.store.set_meta(ROUNDS, &json!(once))?;
+        match self.store.alive()?.filter(|alive| *alive + outage < started) {
+            // The last heartbeat stays as it is until the grace is given: a crash before that must not lose it.
+            Some(since) => {
+                *self.away.lock().expect("no holder of this lock can panic") = Some(Away::Down { since, started });
+                self.poller.hurry_one();
+                Ok(())
             }
+            None => self.store.set_alive(started),
         }
-        if let Some(since) = away {
-            let note = Note { detail: json!({"since": since}), ..Note::new(now, None, "oyez", "outage") };
-            self.commit(Change { notes: vec![note], durable: true, ..Change::default() })?;
-            tracing::warn!(%since, "oyez was away: what is held gets its grace period");
+    }
+
+    /// Says for the last time that the service runs, unless an outage before it is still to be made up for.
+    pub fn end(&self) -> Result<(), StoreError> {
+        match *self.away.lock().expect("no holder of this lock can panic") {
+            None => self.store.set_alive(self.clock.now()),
+            Some(_) => Ok(()),
         }
-        self.store.set_alive(now)
     }
 
     /// One round, to its end: everything that is due now.
     pub async fn tick(&self) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
-        if !self.beat(&mut tally)? {
+        if !self.beat(false, &mut tally)? {
             return Ok(tally);
         }
         tally.add(self.upkeep().await?);
@@ -202,15 +251,16 @@ impl Deliverer {
         // The accounts whose lanes are running, and when one in which nothing happened is worth another look.
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut rests: HashMap<String, Timestamp> = HashMap::new();
-        // When the origins are looked at again; `None`: that is going on.
-        let mut upkeep: Option<Timestamp> = Some(Timestamp::MIN);
+        // When the desk is looked through again. A round that hangs on one origin keeps nothing that is new from settling:
+        // the next one passes over what is in its hands.
+        let mut upkeep = Timestamp::MIN;
         loop {
             beat();
             let now = self.clock.now();
             let mut tally = Tally::default();
-            if self.beat(&mut tally)? {
-                if upkeep.is_some_and(|at| at <= now) {
-                    upkeep = None;
+            if self.beat(true, &mut tally)? {
+                if upkeep <= now {
+                    upkeep = now + LONGEST_SLEEP;
                     running.push(Either::Left(async { (None, self.upkeep().await) }));
                 }
                 rests.retain(|_, at| now < *at);
@@ -227,7 +277,7 @@ impl Deliverer {
                 let held: BTreeSet<String> = busy.iter().chain(rests.keys()).cloned().collect();
                 self.look_ahead(&held, &mut tally)?;
             }
-            let next = upkeep.into_iter().chain(rests.values().copied()).chain(tally.next).min();
+            let next = std::iter::once(upkeep).chain(rests.values().copied()).chain(tally.next).min();
             let shortest = Duration::from_millis(50);
             let sleep = next.map_or(LONGEST_SLEEP, |at| {
                 let wait = at.duration_since(self.clock.now());
@@ -238,7 +288,7 @@ impl Deliverer {
                     let done: Tally = done?;
                     let now = self.clock.now();
                     match lane {
-                        None => upkeep = Some(done.next.unwrap_or(now + LONGEST_SLEEP).clamp(now + REST, now + LONGEST_SLEEP)),
+                        None => upkeep = upkeep.min(done.next.unwrap_or(upkeep).max(now + REST)),
                         Some(account) => {
                             busy.remove(&account);
                             if done.is_idle() {
@@ -250,7 +300,7 @@ impl Deliverer {
                 () = tokio::time::sleep(sleep) => {}
                 () = wake.notified() => {
                     rests.clear();
-                    upkeep = upkeep.map(|_| Timestamp::MIN);
+                    upkeep = Timestamp::MIN;
                 }
                 () = &mut stop => break,
             }
@@ -262,20 +312,25 @@ impl Deliverer {
         Ok(())
     }
 
-    /// What each beat begins with. `false`: nothing may leave now.
-    fn beat(&self, tally: &mut Tally) -> Result<bool, StoreError> {
+    /// What each beat begins with. `false`: nothing may leave now. `patient`: there is time to wait until a source was heard.
+    fn beat(&self, patient: bool, tally: &mut Tally) -> Result<bool, StoreError> {
         if let Some(why) = self.distrust()? {
             tally.stopped = Some(why);
             tally.next = Some(self.clock.now() + Duration::from_secs(10));
             return Ok(false);
         }
-        if self.slept.swap(false, Ordering::AcqRel) {
+        let away = *self.away.lock().expect("no holder of this lock can panic");
+        if let Some(away) = away {
             let now = self.clock.now();
-            for item in self.store.active()? {
-                self.happen(item.number, |_, _| Ok(Some(Event::OutageGrace)))?;
+            if let Away::Down { started, .. } = away
+                && patient
+                && now < started + HEARING_PATIENCE
+                && !self.poller.has_heard()
+            {
+                tally.next = Some(now + REST);
+                return Ok(false);
             }
-            self.commit(Change { notes: vec![Note::new(now, None, "oyez", "outage")], ..Change::default() })?;
-            tracing::warn!("the machine was asleep: what is held gets its grace period");
+            self.give_grace(away)?;
         }
         if self.put_off("heartbeat").is_none() {
             self.store.set_alive(self.clock.now())?;
@@ -283,6 +338,43 @@ impl Deliverer {
         }
         self.notice_quiet_accounts()?;
         Ok(true)
+    }
+
+    /// Everything on the desk gets its grace, many items in one change: a start must not take minutes.
+    fn give_grace(&self, away: Away) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for some in self.store.active()?.chunks(GRACE_AT_ONCE) {
+            let mut change = Change { durable: true, ..Change::default() };
+            for item in some {
+                if let Ok(applied) = life::happen(item, Event::OutageGrace, &self.rules(&item.kind))
+                    && applied.changed
+                {
+                    change.notes.extend(notes(&applied, now, item.number));
+                    change.items.push(applied.item);
+                }
+            }
+            match self.store.commit(change) {
+                Ok(_) => {}
+                Err(CommitError::Store(error)) => return Err(error),
+                // Somebody acted on one of them: then each by itself.
+                Err(CommitError::Conflict { .. } | CommitError::Taken { .. }) => {
+                    for item in some {
+                        self.happen(item.number, |_, _| Ok(Some(Event::OutageGrace)))?;
+                    }
+                }
+            }
+        }
+        let mut note = Note::new(now, None, "oyez", "outage");
+        match away {
+            Away::Down { since, .. } => {
+                note.detail = json!({"since": since});
+                tracing::warn!(%since, "oyez was away: what is held gets its grace period");
+            }
+            Away::Asleep => tracing::warn!("the machine was asleep: what is held gets its grace period"),
+        }
+        self.commit(Change { notes: vec![note], durable: true, ..Change::default() })?;
+        *self.away.lock().expect("no holder of this lock can panic") = None;
+        self.store.set_alive(now)
     }
 
     async fn upkeep(&self) -> Result<Tally, StoreError> {
@@ -405,8 +497,13 @@ impl Deliverer {
 
     /// When this item is worth another look, and whether it has settled now.
     async fn keep_one(&self, item: Item) -> Result<(Option<Timestamp>, bool), StoreError> {
-        let now = self.clock.now();
         let number = item.number;
+        if !self.looked_at.lock().expect("no holder of this lock can panic").insert(number) {
+            // In the hands of another round, which says when it is due again.
+            return Ok((None, false));
+        }
+        let _turn = LookedAt { of: self, number };
+        let now = self.clock.now();
         let short = self.short_due(&item).map(|(_, at)| at);
         // At once, and again when it is due: nobody should have to wait for it at the end.
         if short.is_some_and(|at| at <= now) {
@@ -616,7 +713,7 @@ impl Deliverer {
             let before = self.clock.now();
             let after = self.clock.reanchor();
             if before + life::OUTAGE < after {
-                self.slept.store(true, Ordering::Release);
+                *self.away.lock().expect("no holder of this lock can panic") = Some(Away::Asleep);
             }
             self.poller.clock_moved(after.duration_since(before));
         }

@@ -416,6 +416,16 @@ impl State {
     }
 }
 
+/// Something a person should know about an item. It stays until what it asks for is done, or a person has seen it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The account on which something must be done, if it is about one: done there, it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// In words, with the command that helps.
+    pub text: String,
+}
+
 /// An approval of the text that was shown; it lapses when the item changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
@@ -479,7 +489,7 @@ pub struct Item {
     pub seen_by: Vec<String>,
     /// Things a person should know about this item (something published changed or vanished at the source…).
     #[serde(default)]
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Alarm>,
     /// Links that a person wants as their author wrote them, whatever the rules make of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,

@@ -20,7 +20,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::config::HoldSettings;
-use crate::item::{Delivery, Found, Item, Number, Origin, Phase, Post, Progress, State, TooLate, Verdict, VerdictKind};
+use crate::item::{
+    Alarm, Delivery, Found, Item, Number, Origin, Phase, Post, Progress, State, TooLate, Verdict, VerdictKind,
+};
 use crate::link::rewrite::Opened;
 use crate::platform::{Published, ReadBack, SendError};
 
@@ -132,8 +134,8 @@ pub enum Act {
         /// The account.
         account: String,
     },
-    /// Somebody looked at the item.
-    MarkSeen,
+    /// Somebody looked at the item, and leaves it as it is: its alarms are answered.
+    Seen,
 }
 
 /// What happens to an item without a person.
@@ -504,9 +506,9 @@ impl<'a> Work<'a> {
 
     /// Something a person should know about this item: stays until it is done with.
     fn alarm(&mut self, account: Option<&str>, text: String) {
-        if !self.item.alarms.contains(&text) {
+        if !self.item.alarms.iter().any(|alarm| alarm.text == text) {
             self.note("alarm", account, text.clone());
-            self.item.alarms.push(text);
+            self.item.alarms.push(Alarm { account: account.map(str::to_owned), text });
         }
     }
 

@@ -1,4 +1,5 @@
 //! The catalogues of recordings that were heard, for finding the likely mirror of a video without asking anybody.
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::Config;
@@ -16,7 +17,10 @@ pub struct Catalogue {
 struct Inner {
     /// The newest item that was looked at.
     last: Number,
-    recordings: Vec<Recording>,
+    /// With the item that shows each.
+    recordings: Vec<(Number, Recording)>,
+    /// Items that were compared with all there is, by the revision they had: the answer is the same until one of them changes.
+    compared: HashMap<Number, u64>,
 }
 
 impl Catalogue {
@@ -37,7 +41,11 @@ impl Catalogue {
                     .is_some_and(|kind| config.links.mirrors.contains(&kind))
             };
             let shown = item.origins.iter().filter(|origin| origin.gone.is_none() && is_mirror(&origin.source));
-            inner.recordings.extend(shown.map(|origin| Recording::of(&origin.found)));
+            let more: Vec<_> = shown.map(|origin| (item.number, Recording::of(&origin.found))).collect();
+            if !more.is_empty() {
+                inner.compared.clear();
+                inner.recordings.extend(more);
+            }
         }
         inner.last = newest;
         Ok(())
@@ -47,10 +55,28 @@ impl Catalogue {
     /// speaks for it.
     pub fn offer(&self, item: &Item, store: &Store, config: &Config) -> Result<Option<(String, String)>, StoreError> {
         self.refresh(store, config)?;
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(found) = likely(&Recording::of(item.found()), &inner.recordings) else { return Ok(None) };
-        let url = inner.recordings[found.index].url.clone();
-        let is_new = !item.mirrors.iter().any(|known| known.url == url);
-        Ok(is_new.then_some((url, found.evidence)))
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.compared.get(&item.number) == Some(&item.rev) {
+            return Ok(None);
+        }
+        let wanted = Recording::of(item.found());
+        while let Some(found) = likely(&wanted, inner.recordings.iter().map(|(_, recording)| recording)) {
+            let (number, recording) = &inner.recordings[found.index];
+            // What it showed may be gone since, or its words forgotten.
+            let is_there = store.item(*number)?.is_some_and(|shows| {
+                shows.origins.iter().any(|origin| origin.gone.is_none() && origin.found.url == recording.url)
+            });
+            if !is_there {
+                inner.recordings.remove(found.index);
+                continue;
+            }
+            let url = recording.url.clone();
+            if item.mirrors.iter().any(|known| known.url == url) {
+                break;
+            }
+            return Ok(Some((url, found.evidence)));
+        }
+        inner.compared.insert(item.number, item.rev);
+        Ok(None)
     }
 }

@@ -1,6 +1,7 @@
 //! Asks the sources what they show, and records what is new. Decides nothing itself: first contact, joining, policy and
 //! states are asked of the core; one source's trouble never reaches another.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -97,7 +98,11 @@ pub struct Poller {
     agenda: Mutex<Agenda>,
     /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
     skews: Mutex<HashMap<String, i64>>,
+    /// A poll succeeded since the start.
+    heard: AtomicBool,
     titles: Mutex<admit::Titles>,
+    /// Places whose things were looked through for ones that a former name of theirs had brought.
+    adopted: Mutex<HashSet<String>>,
 }
 
 /// A thing that was seen and could not be read yet, as it is kept in [`SourceRecord::pending`].
@@ -147,7 +152,9 @@ impl Poller {
             watched,
             agenda: Mutex::default(),
             skews: Mutex::default(),
+            heard: AtomicBool::new(false),
             titles: Mutex::default(),
+            adopted: Mutex::default(),
         };
         for (name, watched) in poller.watched.iter().filter(|(_, watched)| watched.config.enabled) {
             let record = poller.source_record(watched)?;
@@ -176,11 +183,23 @@ impl Poller {
         Ok(SourceRecord { name: name.clone(), rev, pending, identity: Some(identity), ..SourceRecord::default() })
     }
 
-    /// Differences between the sources' clocks and ours, in seconds (theirs minus ours), one a source.
+    /// Differences between the hosts' clocks and ours, in seconds (theirs minus ours), one a host, however many sources
+    /// it has: one forum with a wrong clock stops nobody.
     pub fn skews(&self) -> Vec<i64> {
-        let polled = self.skews.lock().expect("no holder of this lock can panic");
+        let mut hosts = self.skews.lock().expect("no holder of this lock can panic").clone();
         // What was read again since is newer than what the polls told.
-        self.http.skews().into_iter().chain(polled.values().copied()).collect()
+        hosts.extend(self.http.skews());
+        hosts.into_values().collect()
+    }
+
+    /// Has any source answered since the start?
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Acquire) || !self.skews().is_empty()
+    }
+
+    /// Asks one source now, to hear from any.
+    pub fn hurry_one(&self) {
+        self.agenda().hurry_one(self.clock.now());
     }
 
     /// Why the clock is not believed now, if so (`lifecycle.md` 3.9).
@@ -293,12 +312,26 @@ impl Poller {
             Some(due) => self.agenda().done(name, self.clock.now(), due),
             None => self.agenda().remove(name),
         }
+        if tally.failed.is_empty() {
+            self.heard.store(true, Ordering::Release);
+        }
         tally
     }
 
     /// What a webhook hinted at. The hint is only a reason to look: what is believed is what the source shows. A thing
     /// that is known is read now; for anything else its source becomes due (unless it must be left alone).
     pub async fn hinted(&self, hint: &Hint) -> Result<(), StoreError> {
+        let watched = self.watched.get(&hint.source);
+        // A forum answers anonymous lists from a cache for a minute; the topic itself is read at once. But where it asked to
+        // be left alone, or failed, a hint is no reason to press it: the next poll hears it as well.
+        let record = watched.map(|watched| self.source_record(watched)).transpose()?;
+        let is_troubled = |record: &SourceRecord| {
+            let waits = record.next_poll.is_some_and(|next| self.clock.now() < next);
+            record.stopped.is_some() || record.last_error.is_some() && waits
+        };
+        if record.as_ref().is_some_and(is_troubled) {
+            return Ok(());
+        }
         if let Some(key) = &hint.key
             && let Some(number) = self.store.by_key(key)?
         {
@@ -307,17 +340,10 @@ impl Poller {
             }
             return Ok(());
         }
-        let (Some(watched), Some(topic)) = (self.watched.get(&hint.source), hint.topic) else {
+        let (Some(watched), Some(record), Some(topic)) = (watched, record, hint.topic) else {
             self.agenda().hurry(&hint.source, self.clock.now());
             return Ok(());
         };
-        // A forum answers anonymous lists from a cache for a minute; the topic itself is read at once.
-        let record = self.source_record(watched)?;
-        let troubled = record.last_error.is_some() && record.next_poll.is_some_and(|next| self.clock.now() < next);
-        if record.stopped.is_some() || troubled {
-            // It asked to be left alone, or failed: a hint is no reason to press it.
-            return Ok(());
-        }
         let (known, contacted) = self.memories();
         let context = PollContext {
             now: self.clock.now(),
@@ -432,7 +458,7 @@ impl Poller {
         let mut notes = Vec::new();
         if let Some(theirs) = polled.server_time {
             let skew = theirs.as_second() - started.as_second();
-            self.skews.lock().expect("no holder of this lock can panic").insert(name.clone(), skew);
+            self.skews.lock().expect("no holder of this lock can panic").insert(watched.source.host().to_owned(), skew);
         }
         if let Some(why) = self.distrust() {
             // Recorded now, its window would be counted by a wrong clock, and could be over when that is mended.
@@ -723,20 +749,32 @@ impl Poller {
 
     /// What is on its way and came from these places under a name that is not configured any more came from this source:
     /// it hangs on what a source is (promise 5), and must be read again before it leaves (promise 10).
+    /// Looked for once a process: sources change with a start.
     fn adopt(&self, name: &str, contacts: &[String]) -> Result<(), StoreError> {
+        let is_new = |contact: &&String| {
+            !self.adopted.lock().expect("no holder of this lock can panic").contains(contact.as_str())
+        };
+        let contacts: Vec<&String> = contacts.iter().filter(is_new).collect();
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let mut all = true;
         for item in self.store.active()? {
             let mut adopted = item;
             let mut any = false;
             for origin in &mut adopted.origins {
-                if contacts.contains(&origin.contact) && !self.watched.contains_key(&origin.source) {
+                if contacts.contains(&&origin.contact) && !self.watched.contains_key(&origin.source) {
                     name.clone_into(&mut origin.source);
                     any = true;
                 }
             }
             if any {
                 // Should it have changed meanwhile: the next poll does it.
-                self.store_change(Change { items: vec![adopted], ..Change::default() })?;
+                all &= self.store_change(Change { items: vec![adopted], ..Change::default() })?;
             }
+        }
+        if all {
+            self.adopted.lock().expect("no holder of this lock can panic").extend(contacts.into_iter().cloned());
         }
         Ok(())
     }

@@ -193,6 +193,17 @@ impl Agenda {
         true
     }
 
+    /// One source is due now, the one that is soonest due and need not be left alone: somebody wants to hear from any.
+    pub fn hurry_one(&mut self, now: Timestamp) {
+        let soonest = self.sources.iter().filter_map(|(name, entry)| match entry.due {
+            Some(Due::At(at)) => Some((at, name)),
+            Some(Due::NotBefore(_)) | None => None,
+        });
+        if let Some(name) = soonest.min().map(|(_, name)| name.clone()) {
+            self.hurry(&name, now);
+        }
+    }
+
     /// The next source to ask now, if one is due whose host is free. The host is busy until [`Agenda::done`] or
     /// [`Agenda::remove`].
     pub fn take(&mut self, now: Timestamp) -> Option<String> {

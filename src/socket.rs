@@ -37,8 +37,19 @@ pub enum Line {
 pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
     if path.exists() {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            anyhow::bail!("another oyez already listens on `{}`", path.display());
+        use std::os::unix::fs::FileTypeExt;
+        if !std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+            anyhow::bail!(
+                "`{}` is there already, and is no socket: `service.socket` must name a place of its own",
+                path.display()
+            );
+        }
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => anyhow::bail!("another oyez already listens on `{}`", path.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot tell who listens on `{}`", path.display()));
+            }
         }
         std::fs::remove_file(path).with_context(|| format!("cannot remove the stale socket `{}`", path.display()))?;
     }

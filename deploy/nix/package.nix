@@ -1,5 +1,5 @@
 # pkgs.callPackage ./package.nix { }
-{ lib, rustPlatform, installShellFiles, stdenv, buildPackages }:
+{ lib, rustPlatform, installShellFiles, stdenv, buildPackages, coreutils }:
 let
   manifest = builtins.fromTOML (builtins.readFile ../../Cargo.toml);
 in
@@ -21,6 +21,7 @@ rustPlatform.buildRustPackage {
     install -Dm644 deploy/systemd/oyez.service $out/lib/systemd/system/oyez.service
     substituteInPlace $out/lib/systemd/system/oyez.service \
       --replace-fail "ExecStart=oyez " "ExecStart=$out/bin/oyez " \
+      --replace-fail "ExecReload=kill " "ExecReload=${coreutils}/bin/kill " \
       --replace-fail "file:///usr/share/doc/oyez" "file://$out/share/doc/oyez"
     mkdir -p $out/share/doc/oyez
     cp -r docs README.md oyez.example.toml $out/share/doc/oyez/

@@ -36,7 +36,7 @@ impl Desk {
                 item.mirrors.retain(|known| known.url != url);
                 item.mirrors.push(Mirror { url: url.clone(), word });
                 // What was offered is answered.
-                item.alarms.retain(|alarm| !alarm.contains(&format!("accept {url}`")));
+                item.alarms.retain(|alarm| !alarm.text.contains(&format!("accept {url}`")));
                 let now = self.clock.now();
                 let what = if accept { "mirror-accepted" } else { "mirror-rejected" };
                 let mut notes = vec![Note {

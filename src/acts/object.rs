@@ -19,7 +19,7 @@ pub fn queue_object(item: &Item, plan: &Plan) -> Value {
         "until": plan.until(item),
         "needs_approval": item.needs_approval(),
         "attention": item.attention(),
-        "alarms": item.alarms,
+        "alarms": item.alarms.iter().map(|alarm| alarm.text.as_str()).collect::<Vec<_>>(),
         "seen_by": item.seen_by,
         "origins": item.origins.iter().map(|origin| origin.source.as_str()).collect::<Vec<_>>(),
         "deliveries": item.deliveries.iter().map(|(account, delivery)| {

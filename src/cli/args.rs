@@ -182,6 +182,13 @@ pub enum Command {
         #[command(flatten)]
         why: Why,
     },
+    /// Leave it as it is: you know what its alarms say, and they need not be said any more.
+    Seen {
+        #[command(flatten)]
+        items: Items,
+        #[command(flatten)]
+        why: Why,
+    },
     /// Delete what was published, everywhere, and veto the rest.
     Retract {
         #[command(flatten)]

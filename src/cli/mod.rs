@@ -205,6 +205,7 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
             };
             act(cli, out, std::slice::from_ref(item), TeamAct::Edit { account: account.clone(), text }, &why.reason)
         }
+        Command::Seen { items, why } => act(cli, out, &items.items, TeamAct::Seen, &why.reason),
         Command::Reinstate { items, why } => act(cli, out, &items.items, TeamAct::Reinstate, &why.reason),
         Command::Retract { items, why } => act(cli, out, &items.items, TeamAct::Retract, &why.reason),
         Command::Amend { item, account, text, why } => {
@@ -319,7 +320,7 @@ fn serve(cli: &Cli, config: Config, once: bool, all: bool, out: &mut Out) -> any
             opened => break opened.map_err(|error| unopened(&config, true, &error))?,
         }
     };
-    let app = App::build(config, store, clock).map_err(|problems| Failure::usage(problems.to_string(), None))?;
+    let app = App::build(config, store, clock)?;
     let Some(signals) = signals else {
         let tally = runtime.block_on(app.once(all))?;
         let document = tally.to_json();
@@ -361,8 +362,19 @@ fn act(cli: &Cli, out: &mut Out, items: &[String], act: TeamAct, reason: &Option
 
 /// Asks the running service, or the store itself where none runs. Both print the same.
 fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result<()> {
-    let config = Arc::new(load_without_secrets(cli)?.config);
-    let mut shown = view.begin(out, &config);
+    let loaded = load_without_secrets(cli).map(|parsed| Arc::new(parsed.config));
+    // Somebody is half way through a change of the file: the running service goes by what it read, and a veto cannot wait.
+    let service = match &loaded {
+        Ok(config) => config.service.clone(),
+        Err(_) => match Config::locate(cli.config.as_deref(), &Env::of_process())
+            .ok()
+            .and_then(|path| Config::service_of_broken(&path, &Env::of_process()))
+        {
+            Some(service) => service,
+            None => return loaded.map(|_| ()),
+        },
+    };
+    let mut shown = view.within(service.time_zone.clone());
     let answered = {
         // Nobody reading the answer is no reason to leave half of an act undone; a mere reading ends there.
         let acts = matches!(request, Request::Act { .. } | Request::Keep { .. } | Request::Forget { .. });
@@ -370,7 +382,13 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
             Err(error) if acts && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             written => written,
         };
-        dispatch(&config, &request, &mut sink)
+        match loaded {
+            Ok(config) => dispatch(&config, &request, &mut sink),
+            Err(broken) => match socket::ask(&service.socket, &request, &mut sink) {
+                Ok(Some(answer)) => answer.map_err(Into::into),
+                Ok(None) | Err(_) => return Err(broken),
+            },
+        }
     };
     if answered.is_ok() {
         shown.end(out)?;
@@ -409,6 +427,8 @@ fn dispatch(
             opened => break opened.map_err(|error| unopened(config, false, &error))?,
         }
     };
+    // What root opens, root's files are in: the service must be able to go on with them.
+    let _given = GivenBack(&config.service.state);
     let wording = app::load_wording(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(wording), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)
@@ -571,6 +591,17 @@ fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
 }
 
 /// What root makes in a directory of the service's user must be that user's, or the service cannot write it.
+/// Gives the store's files to the owner of its directory when the command is done with them.
+struct GivenBack<'a>(&'a Path);
+
+impl Drop for GivenBack<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = give_to_owner(self.0) {
+            tracing::warn!("`{}` may hold files that the service cannot read: {error}", self.0.display());
+        }
+    }
+}
+
 fn give_to_owner(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt, lchown};
     let owner = std::fs::metadata(dir)?;

@@ -6,7 +6,6 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Out;
 use crate::check::{Finding, Severity};
-use crate::config::Config;
 
 /// Which answer is being shown.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +28,6 @@ pub(crate) struct Shown {
 }
 
 impl View {
-    pub(crate) fn begin(self, _out: &mut Out, config: &Config) -> Shown {
-        self.within(config.service.time_zone.clone())
-    }
-
     /// With times in this zone.
     pub(crate) fn within(self, zone: TimeZone) -> Shown {
         Shown { view: self, zone, count: 0, troubles: Vec::new() }

@@ -77,6 +77,12 @@ impl Config {
         }
     }
 
+    /// The service's own settings in a file with mistakes, as far as they can be read, defaults for the rest: where to find
+    /// the service that runs, and nothing to start one with. `None`: there is no such file.
+    pub fn service_of_broken(path: &Path, env: &Env) -> Option<Service> {
+        Some(parse::service_of_broken(&std::fs::read_to_string(path).ok()?, env))
+    }
+
     /// Reads a text; `file` is its name in messages.
     pub fn parse(text: &str, file: &str, env: &Env) -> Result<Parsed, ConfigErrors> {
         parse::parse(text, env).map_err(|errors| ConfigErrors { file: file.to_owned(), errors })

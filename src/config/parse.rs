@@ -86,6 +86,13 @@ pub(super) fn parse(text: &str, env: &Env) -> Result<Parsed, Vec<ConfigError>> {
     Err(errors)
 }
 
+pub(super) fn service_of_broken(text: &str, env: &Env) -> Service {
+    let parser = Parser { text, env, errors: RefCell::default(), warnings: RefCell::default() };
+    let (document, _) = DeTable::parse_recoverable(text);
+    let root = parser.table(String::new(), String::new(), Some(document.get_ref()), 0);
+    parser.service(&root.table("service"))
+}
+
 impl<'a> Parser<'a> {
     fn config<'p>(&'p self, document: &'p DeTable<'p>) -> Config {
         let root = self.table(String::new(), String::new(), Some(document), 0);

@@ -10,8 +10,11 @@ use crate::outbox;
 use crate::platform::{Platform, Published, SendError};
 use crate::store::{Change, Note, StoreError};
 
-/// A locked account is tried again after this: its token may have been renewed.
+/// A locked account is tried again after this: its token may have been renewed. Doubled each time it is locked again
+/// without having posted: a token that may read and not write answers the question who it is, and refuses every post.
 const UNLOCK_AFTER: Duration = Duration::from_secs(15 * 60);
+/// The longest of these pauses.
+const UNLOCK_AT_LAST: Duration = Duration::from_secs(6 * 3600);
 
 impl Deliverer {
     pub(super) fn is_locked(&self, account: &str) -> Result<bool, StoreError> {
@@ -30,26 +33,34 @@ impl Deliverer {
             ..Note::new(now, None, "oyez", "account-locked")
         };
         tracing::error!(account, "the account is stopped: {reason}");
-        self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
+        self.put_off_until(format!("unlock {account}"), now + self.unlock_after(account, true));
         self.commit(Change { accounts: vec![record], notes: vec![note], durable: true, ..Change::default() })
     }
 
-    /// What an answer says about the account's pace: it went out, or the server wants to be left alone for a while.
-    pub(super) fn note_pace(&self, account: &str, result: &Result<Published, SendError>) -> Result<(), StoreError> {
-        let now = self.clock.now();
+    /// `again`: it was locked just now.
+    fn unlock_after(&self, account: &str, again: bool) -> Duration {
+        let mut locked = self.locked_again.lock().expect("no holder of this lock can panic");
+        let times = locked.entry(account.to_owned()).or_insert(0_u32);
+        *times += u32::from(again);
+        UNLOCK_AFTER.saturating_mul(1 << times.saturating_sub(1).min(10)).min(UNLOCK_AT_LAST)
+    }
+
+    /// The server wants to be left alone for a while, by whatever request it was told.
+    pub(super) fn note_pause(&self, account: &str, error: Option<&SendError>) -> Result<(), StoreError> {
+        let Some(SendError::Retry { after: Some(after), .. }) = error else { return Ok(()) };
         let mut record = self.store.account(account)?;
-        match result {
-            Ok(_) => record.last_sent = Some(now),
-            Err(SendError::Retry { after: Some(after), .. }) => {
-                record.paused_until = Some(now + (*after).min(outbox::LONGEST_ASKED));
-            }
-            Err(
-                SendError::Retry { after: None, .. }
-                | SendError::Refused { .. }
-                | SendError::Locked { .. }
-                | SendError::Unsure { .. },
-            ) => return Ok(()),
+        record.paused_until = Some(self.clock.now() + (*after).min(outbox::LONGEST_ASKED));
+        self.commit(Change { accounts: vec![record], ..Change::default() })
+    }
+
+    /// What an answer to a post says about the account's pace: it went out, or the server wants to be left alone.
+    pub(super) fn note_pace(&self, account: &str, result: &Result<Published, SendError>) -> Result<(), StoreError> {
+        if let Err(error) = result {
+            return self.note_pause(account, Some(error));
         }
+        self.locked_again.lock().expect("no holder of this lock can panic").remove(account);
+        let mut record = self.store.account(account)?;
+        record.last_sent = Some(self.clock.now());
         self.commit(Change { accounts: vec![record], ..Change::default() })
     }
 
@@ -60,7 +71,7 @@ impl Deliverer {
                 continue;
             }
             let now = self.clock.now();
-            self.put_off_until(format!("unlock {account}"), now + UNLOCK_AFTER);
+            self.put_off_until(format!("unlock {account}"), now + self.unlock_after(account, false));
             if let Ok(Ok(who)) = guarded(platform.identity()).await {
                 record.locked = None;
                 let note =

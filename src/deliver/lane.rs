@@ -29,6 +29,7 @@ impl Deliverer {
                         .await
                         .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
                     self.note_lock(account, result.as_ref().err())?;
+                    self.note_pause(account, result.as_ref().err())?;
                     self.happen(number, |_, _| {
                         Ok(Some(Event::Retracted {
                             account: account.to_owned(),
@@ -44,6 +45,10 @@ impl Deliverer {
                         self.put_off_until(reach_of(number), at);
                         continue;
                     }
+                    if self.distrust()?.is_some() {
+                        break;
+                    }
+                    // Read last, with nothing to wait for until the request begins: a veto or a retraction is in it.
                     let Some(item) = self.store.item(number)? else { continue };
                     let wanted = item.deliveries.get(account).is_some_and(|delivery| delivery.amend);
                     let (Some(post), true) = (item.posts.get(account), wanted) else { continue };
@@ -55,6 +60,7 @@ impl Deliverer {
                         .await
                         .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
                     self.note_lock(account, result.as_ref().err())?;
+                    self.note_pause(account, result.as_ref().err())?;
                     self.happen(number, |_, _| {
                         Ok(Some(Event::Amended {
                             text: text.clone(),
@@ -167,7 +173,7 @@ impl Deliverer {
             Err(SendError::Retry { .. } | SendError::Locked { .. }) => "retried",
         };
         crate::metrics::posted(account, answered, Duration::try_from(took).unwrap_or_default());
-        let took = took.as_millis();
+        let took = u64::try_from(took.as_millis()).unwrap_or_default();
         match &result {
             Ok(published) => {
                 tally.sent += 1;

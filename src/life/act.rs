@@ -24,7 +24,7 @@ pub fn act(item: &Item, act: &Act, by: &str, rules: &Rules<'_>) -> Result<Applie
         | Act::Retract
         | Act::ResolveSent { .. }
         | Act::ResolveNotSent { .. }
-        | Act::MarkSeen => false,
+        | Act::Seen => false,
     };
     if needs_words {
         has_words(item)?;
@@ -49,7 +49,10 @@ pub fn act(item: &Item, act: &Act, by: &str, rules: &Rules<'_>) -> Result<Applie
         Act::Amend { posts } => amend(&mut work, posts)?,
         Act::ResolveSent { account, url, id } => resolve_sent(&mut work, account, url, id.clone(), rules)?,
         Act::ResolveNotSent { account } => resolve_not_sent(&mut work, account, rules)?,
-        Act::MarkSeen => see(&mut work.item, by),
+        Act::Seen => {
+            see(&mut work.item, by);
+            work.item.alarms.clear();
+        }
     }
     Ok(work.done())
 }

@@ -222,7 +222,7 @@ pub(super) fn retracted(
         delivery.error = None;
         delivery.not_before = None;
         work.note("retracted", Some(account), "");
-        settled(work);
+        settled(work, account);
         return Ok(());
     };
     delivery.error = Some(bounded(&error.to_string()));
@@ -273,7 +273,7 @@ pub(super) fn amended(
             delivery.not_before = None;
             delivery.sent_text = Some(text);
             work.note("amended", Some(account), "");
-            settled(work);
+            settled(work, account);
             for warning in published.warnings {
                 work.note("warning", Some(account), bounded(&warning));
             }
@@ -295,11 +295,11 @@ pub(super) fn amended(
     Ok(())
 }
 
-/// What a person was alarmed about was amended or retracted, as the alarm asked: it need not be said any more.
-fn settled(work: &mut Work<'_>) {
-    let busy = |d: &Delivery| d.amend || matches!(d.progress, Progress::Retracting { .. } | Progress::Failed { .. });
-    if !work.item.deliveries.values().any(busy) {
-        work.item.alarms.clear();
+/// What a person was alarmed about on this account was amended or retracted, as the alarm asked. What is to be done
+/// elsewhere, or about the item itself, still is.
+fn settled(work: &mut Work<'_>, account: &str) {
+    if work.item.deliveries.get(account).is_some_and(|delivery| !delivery.amend) {
+        work.item.alarms.retain(|alarm| alarm.account.as_deref() != Some(account));
     }
 }
 

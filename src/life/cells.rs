@@ -276,9 +276,9 @@ fn resolve() {
 }
 
 #[test]
-fn mark_seen() {
+fn seen() {
     let same = COLUMNS.map(|(state, letters)| format!("{state} {letters}"));
-    row(acts(Act::MarkSeen), same.each_ref().map(String::as_str));
+    row(acts(Act::Seen), same.each_ref().map(String::as_str));
 }
 
 fn changes(verdict: VerdictKind) -> impl Fn(&Item, &Rules<'_>) -> Result<Applied, Refused> {
@@ -671,7 +671,7 @@ fn promise_03_after_a_veto_or_a_change_a_lost_one_is_only_read() {
         let found = Event::ReadBack { account: "a".into(), answer: ReadBack::Found(published()) };
         let found = happened(item, found, READY + 3).item;
         assert_eq!(found.deliveries["a"].progress.name(), "sent");
-        assert!(found.alarms.iter().any(|alarm| alarm.contains("oyez retract 42")), "{:?}", found.alarms);
+        assert!(found.alarms.iter().any(|alarm| alarm.text.contains("oyez retract 42")), "{:?}", found.alarms);
     }
     // Never posted, but with the old words: a person chooses.
     let absent = || Event::ReadBack { account: "a".into(), answer: ReadBack::Absent };
@@ -720,7 +720,7 @@ fn answers_decide_what_follows() {
     check(SendError::Unsure { reason: reason() }, "unsure", "unsure");
     let ok = Event::Outcome { account: "a".into(), result: Ok(published()), jitter: 0.0 };
     assert_eq!(happened(&claimed, ok.clone(), READY + 1).item.deliveries["a"].progress.name(), "sent");
-    assert!(happened(&vetoed, ok, READY + 1).item.alarms[0].contains("oyez retract 42"));
+    assert!(happened(&vetoed, ok, READY + 1).item.alarms[0].text.contains("oyez retract 42"));
 }
 
 #[test]
@@ -758,6 +758,20 @@ fn a_deletion_ends_or_says_that_it_did_not() {
     by_hand.deliveries.get_mut("a").unwrap().progress = Progress::Sent { at: at(1), id: None, url: None };
     let applied = acted(&by_hand, Act::Retract, 600);
     assert_eq!((applied.changed, applied.warnings.len()), (false, 1));
+}
+
+#[test]
+fn an_alarm_stays_until_its_own_account_did_what_it_asks_or_a_person_has_seen_it() {
+    let gone = happened(&item("done", "ssf"), Event::GoneAt { origin: 0, why: "deleted".into() }, 600).item;
+    assert_eq!(gone.alarms.len(), 2, "{:?}", gone.alarms);
+    let asked = acted(&gone, Act::Retract, 601).item;
+    let deleted = Event::Retracted { account: "a".into(), result: Ok(()), jitter: 0.0 };
+    let half = happened(&asked, deleted, 602).item;
+    let left: Vec<_> = half.alarms.iter().map(|alarm| alarm.account.as_deref()).collect();
+    assert_eq!(left, [Some("b")], "b still shows it");
+    let seen = acted(&half, Act::Seen, 603);
+    assert!(seen.changed && seen.item.alarms.is_empty() && !seen.item.seen_by.is_empty());
+    assert!(!acted(&seen.item, Act::Seen, 604).changed);
 }
 
 #[test]

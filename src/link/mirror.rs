@@ -95,9 +95,9 @@ pub struct Likely {
 }
 
 /// The one candidate that is likely the same recording; none where two are equally likely.
-pub fn likely(video: &Recording, candidates: &[Recording]) -> Option<Likely> {
+pub fn likely<'a>(video: &Recording, candidates: impl IntoIterator<Item = &'a Recording>) -> Option<Likely> {
     let mut found: Vec<Likely> = candidates
-        .iter()
+        .into_iter()
         .enumerate()
         .filter_map(|(index, candidate)| {
             let (likeness, evidence) = compare(video, candidate)?;

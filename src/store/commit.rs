@@ -299,7 +299,8 @@ impl Store {
         let mut head = disk.head;
         let mut last_at = disk.last_at;
         for note in change.notes {
-            last_at = Some(note.at);
+            // A clock that was set back must not make the journal forget how late it was (`lifecycle.md` 3.9).
+            last_at = last_at.max(Some(note.at));
             let item = match note.item {
                 Some(Which::Number(number)) => Some(number),
                 Some(Which::New(at)) => staged.new.get(at).copied(),

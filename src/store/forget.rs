@@ -1,12 +1,17 @@
 //! Erasing an item's words.
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::commit::{Pair, append, write_item};
 use super::disk::{self, ERASED_KEY, digest_of_key, kind};
 use super::{Note, Store, StoreError, migrate};
-use crate::item::{Item, Number, Phase, Progress, State};
+use crate::item::{Delivery, Item, Number, Origin, Phase, Post, Progress, State};
 use crate::journal::Words;
+
+/// Items in memory at a time while the duplicates are looked for.
+const STRIDE: usize = 256;
 
 /// Why an item's words were not erased. Nothing was.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +43,16 @@ impl Store {
             let item = item.ok_or(ForgetError::Unknown(number))?;
             refuse_on_its_way(&item)?;
             let mut all = vec![item];
-            for (key, bytes) in disk::records(&disk.db, &[kind::ITEM], &[], usize::MAX)? {
-                let other: Item = disk::parse(&key, &bytes)?;
-                if other.phase == (Phase::Duplicate { of: number }) {
-                    all.push(other);
+            let mut next = Vec::new();
+            loop {
+                let stride = disk::records(&disk.db, &[kind::ITEM], &next, STRIDE)?;
+                let Some((last, _)) = stride.last() else { break };
+                next = disk::after(last);
+                for (key, bytes) in &stride {
+                    let other: Item = disk::parse(key, bytes)?;
+                    if other.phase == (Phase::Duplicate { of: number }) {
+                        all.push(other);
+                    }
                 }
             }
             let mut batch = sled::Batch::default();
@@ -70,7 +81,7 @@ impl Store {
             }
             disk::put(&disk.db, &mut batch, &disk::named(kind::META, migrate::COMPACT), &true)?;
             self.apply(&mut disk, batch, false)?;
-            (disk.head, disk.last_at) = (head, Some(now));
+            (disk.head, disk.last_at) = (head, disk.last_at.max(Some(now)));
             (forgotten.swap_remove(0), disk.changes)
         };
         self.settle(ticket)?;
@@ -99,49 +110,111 @@ fn refuse_on_its_way(item: &Item) -> Result<(), ForgetError> {
 }
 
 /// What is left of an item: its number, its times, its states, where its posts are (they must stay retractable), and
-/// digests of its keys.
-fn without_words(mut item: Item) -> Item {
+/// digests of its keys. Every field is named here, so that a new one is not kept by oversight.
+fn without_words(item: Item) -> Item {
+    let Item {
+        number,
+        rev,
+        kind,
+        phase,
+        origins,
+        first_seen,
+        last_change,
+        verdict,
+        approval,
+        ask: _,
+        twin,
+        settled,
+        window_end,
+        first_window_end,
+        snoozed,
+        posts,
+        deliveries,
+        seen_by,
+        alarms: _,
+        kept: _,
+        opened: _,
+        mirrors: _,
+        mirror: _,
+        searched,
+        checked,
+        unreachable_since,
+        forgotten: _,
+    } = item;
+    let posts = posts.into_iter().map(|(account, post)| (account, bare_post(post)));
+    let deliveries = deliveries.into_iter().map(|(account, delivery)| (account, bare_delivery(delivery)));
+    Item {
+        number,
+        rev: rev + 1,
+        kind,
+        phase: match phase {
+            Phase::Vetoed { by, at } if is_poster(&by) => Phase::Vetoed { by: "forgotten".to_owned(), at },
+            other => other,
+        },
+        origins: origins.into_iter().map(bare_origin).collect(),
+        first_seen,
+        last_change,
+        verdict,
+        approval,
+        ask: None,
+        twin,
+        settled,
+        window_end,
+        first_window_end,
+        snoozed,
+        posts: posts.collect(),
+        deliveries: deliveries.collect(),
+        seen_by: seen_by.into_iter().filter(|who| !is_poster(who)).collect(),
+        alarms: Vec::new(),
+        kept: Vec::new(),
+        opened: BTreeMap::new(),
+        mirrors: Vec::new(),
+        mirror: None,
+        searched,
+        checked,
+        unreachable_since,
+        forgotten: true,
+    }
+}
+
+/// The team's names stay, whose acts they were; a poster's goes.
+fn is_poster(actor: &str) -> bool {
+    actor.starts_with("forum:")
+}
+
+fn bare_origin(mut origin: Origin) -> Origin {
     let erased = |key: &str| format!("{ERASED_KEY}{}", digest_of_key(key));
-    for origin in &mut item.origins {
-        let found = &mut origin.found;
-        found.key = erased(&found.key);
-        found.aliases = found.aliases.iter().map(|alias| erased(alias)).collect();
-        found.url.clear();
-        found.title.clear();
-        found.author = None;
-        found.text.clear();
-        found.links.clear();
-        found.images.clear();
-        found.tags.clear();
-        found.persons.clear();
-        found.event = None;
+    let found = &mut origin.found;
+    found.key = erased(&found.key);
+    found.aliases = found.aliases.iter().map(|alias| erased(alias)).collect();
+    found.url.clear();
+    found.title.clear();
+    found.author = None;
+    found.text.clear();
+    found.links.clear();
+    found.images.clear();
+    found.tags.clear();
+    found.persons.clear();
+    found.event = None;
+    origin
+}
+
+fn bare_post(mut post: Post) -> Post {
+    post.text.clear();
+    post.length = 0;
+    post.media.clear();
+    post.warnings.clear();
+    post.summary = None;
+    post
+}
+
+fn bare_delivery(mut delivery: Delivery) -> Delivery {
+    delivery.sent_text = None;
+    delivery.error = None;
+    delivery.amend = false;
+    // Without its words it must never go out.
+    if matches!(delivery.progress, Progress::Queued | Progress::Waiting { .. }) {
+        delivery.progress = Progress::Cancelled;
     }
-    for post in item.posts.values_mut() {
-        post.text.clear();
-        post.length = 0;
-        post.media.clear();
-        post.warnings.clear();
-        post.summary = None;
-    }
-    for delivery in item.deliveries.values_mut() {
-        delivery.sent_text = None;
-        delivery.error = None;
-        delivery.amend = false;
-        // Without its words it must never go out.
-        if matches!(delivery.progress, Progress::Queued | Progress::Waiting { .. }) {
-            delivery.progress = Progress::Cancelled;
-        }
-    }
-    if let Phase::Vetoed { by, .. } = &mut item.phase
-        && by.starts_with("forum:")
-    {
-        "forgotten".clone_into(by);
-    }
-    item.seen_by.retain(|who| !who.starts_with("forum:"));
-    item.alarms.clear();
-    item.kept.clear();
-    item.ask = None;
-    item.forgotten = true;
-    item.rev += 1;
-    item
+    delivery
 }

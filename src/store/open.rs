@@ -52,15 +52,17 @@ impl Store {
                 sync_dir(dir)?;
             }
         }
-        let kept = keep(dir);
+        keep(dir);
         let opened = Self::open_database(dir, lock, remembered);
-        match (&opened, kept) {
-            (Ok(_), true) => remove_dir(&before_dir(dir))?,
-            (Err(OpenError::Damaged(why)), _) if before_dir(dir).exists() => {
+        match &opened {
+            // Also one that an earlier attempt left, which was cut off: it would stay for ever, with words in it that are
+            // forgotten since, and in the place of a newer copy.
+            Ok(_) => remove_dir(&before_dir(dir))?,
+            Err(OpenError::Damaged(why)) if before_dir(dir).exists() => {
                 let kept = before_dir(dir);
                 return Err(OpenError::Damaged(format!("{why} (its files as they were are in `{}`)", kept.display())));
             }
-            (Ok(_) | Err(_), _) => {}
+            Err(_) => {}
         }
         opened
     }
@@ -76,7 +78,11 @@ impl Store {
             return Err(OpenError::Damaged(format!("`{}` is gone", head_path(dir).display())));
         }
         if disk::read::<bool>(&db, &disk::named(kind::META, migrate::COMPACT))?.is_some() {
-            db = rewrite(dir, db)?;
+            match copy_for_rewrite(dir, &db) {
+                Ok(()) => db = swap(dir, db)?,
+                // A full disk is no reason not to start: what is forgotten leaves the disk another time.
+                Err(error) => tracing::warn!("forgotten words are still in old blocks of the store's files: {error}"),
+            }
         }
         let head_file = match remembered {
             Some((head_file, _, _)) => head_file,
@@ -97,6 +103,11 @@ impl Store {
 
     /// Rewrites the database into new files if words were forgotten since the last time, so that no old version of a
     /// page is left on disk. Copies everything; changes wait meanwhile. Also done by [`Store::open`].
+    ///
+    /// # Errors
+    /// There is no room for a second database, say: then nothing changed, and it is tried again with the next start. Only
+    /// where the new files cannot take the place of the old ones, the store takes no changes any more until it is opened
+    /// anew.
     pub fn compact(&self) -> Result<bool, StoreError> {
         // Holding both locks: nobody syncs or changes the files that are about to go.
         let mut synced = self.synced();
@@ -109,12 +120,13 @@ impl Store {
             OpenError::Damaged(why) => StoreError::Damaged(why),
             OpenError::InUse | OpenError::Newer { .. } => StoreError::Damaged(error.to_string()),
         };
+        copy_for_rewrite(&self.0.dir, &disk.db).map_err(as_store_error)?;
         // From here on a failure leaves open which files are the store's: a restart finds out.
         let failed = |error| {
             self.0.failed.store(true, std::sync::atomic::Ordering::Release);
             as_store_error(error)
         };
-        let db = rewrite(&self.0.dir, disk.db.clone()).map_err(failed)?;
+        let db = swap(&self.0.dir, disk.db.clone()).map_err(failed)?;
         let changes = disk.changes;
         *disk = Disk { changes, ..Disk::of(db, &sled_dir(&self.0.dir), disk.head).map_err(failed)? };
         synced.changes = changes;
@@ -151,13 +163,13 @@ fn stamp(dir: &Path) -> std::io::Result<String> {
 }
 
 /// sled cuts its files off, when it opens them, where it cannot read on: what a person could still have saved would be
-/// gone with it. So whatever was not closed by us is copied first. `true`: there is a copy now.
-pub(super) fn keep(dir: &Path) -> bool {
+/// gone with it. So whatever was not closed by us is copied first.
+pub(super) fn keep(dir: &Path) {
     let (from, to) = (sled_dir(dir), before_dir(dir));
     let is_ours = stamp(dir).is_ok_and(|now| fs::read_to_string(closed_path(dir)).is_ok_and(|then| then == now));
     // A copy that is there is of an earlier state, before the first attempt to open it.
     if is_ours && head_path(dir).exists() || to.exists() {
-        return false;
+        return;
     }
     let half = to.with_extension("half");
     let copied = remove_dir(&half).and_then(|()| copy_files(&from, &half)).and_then(|()| fs::rename(&half, &to));
@@ -166,7 +178,6 @@ pub(super) fn keep(dir: &Path) -> bool {
         tracing::warn!("the store's files were not copied before it is opened: {error}");
         let _ = remove_dir(&half);
     }
-    copied.is_ok()
 }
 
 fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -315,15 +326,27 @@ pub(super) fn copy(from: &sled::Db, to: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Replaces the database by a copy without old versions of anything.
-fn rewrite(dir: &Path, db: sled::Db) -> Result<sled::Db, OpenError> {
-    let mut batch = sled::Batch::default();
-    disk::remove(&db, &mut batch, &disk::named(kind::META, migrate::COMPACT))?;
-    remove_dir(&new_dir(dir))?;
-    copy(&db, &new_dir(dir))?;
-    let new = disk::open(&new_dir(dir))?;
-    disk::guarded(|| new.apply_batch(batch))?;
-    close(new, &new_dir(dir))?;
+/// Makes a copy of the database without old versions of anything. What is there stays as it is, also when this fails.
+fn copy_for_rewrite(dir: &Path, db: &sled::Db) -> Result<(), OpenError> {
+    let made = || {
+        let mut batch = sled::Batch::default();
+        disk::remove(db, &mut batch, &disk::named(kind::META, migrate::COMPACT))?;
+        remove_dir(&new_dir(dir))?;
+        copy(db, &new_dir(dir))?;
+        let new = disk::open(&new_dir(dir))?;
+        disk::guarded(|| new.apply_batch(batch))?;
+        Ok(close(new, &new_dir(dir))?)
+    };
+    let copied = made();
+    if copied.is_err() {
+        // Half a copy would only take the room that is missing.
+        let _ = remove_dir(&new_dir(dir));
+    }
+    copied
+}
+
+/// Puts the copy in the place of the database.
+fn swap(dir: &Path, db: sled::Db) -> Result<sled::Db, OpenError> {
     drop(db);
     fs::rename(sled_dir(dir), old_dir(dir))?;
     fs::rename(new_dir(dir), sled_dir(dir))?;
@@ -332,7 +355,7 @@ fn rewrite(dir: &Path, db: sled::Db) -> Result<sled::Db, OpenError> {
     disk::open(&sled_dir(dir))
 }
 
-/// Completes or undoes a [`rewrite`] that was cut off.
+/// Completes or undoes a [`swap`] that was cut off.
 fn finish_swap(dir: &Path) -> std::io::Result<()> {
     if old_dir(dir).exists() {
         if sled_dir(dir).exists() {

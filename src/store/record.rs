@@ -72,7 +72,7 @@ pub struct SourceRecord {
     /// Entries of the last answer that could not be read.
     #[serde(default)]
     pub skipped: usize,
-    /// What may have been missed, said aloud until somebody looked.
+    /// What may have been missed, said in the queue until an answer shows no gap. The journal keeps it.
     #[serde(default)]
     pub gap: Option<String>,
 }

@@ -42,7 +42,9 @@ async fn figures(State(health): State<Health>) -> Response {
     let Some(counted) = &health.counted else {
         return (StatusCode::NOT_FOUND, "nothing is counted here\n").into_response();
     };
-    if let Err(error) = crate::metrics::look(&health) {
+    let asked = health.clone();
+    let looked = tokio::task::spawn_blocking(move || crate::metrics::look(&asked)).await;
+    if let Err(error) = looked.map_err(|error| error.to_string()).and_then(|looked| looked.map_err(|e| e.to_string())) {
         tracing::error!("metrics cannot be told: {error}");
         return (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n").into_response();
     }
@@ -51,7 +53,9 @@ async fn figures(State(health): State<Health>) -> Response {
 }
 
 async fn answer(State(health): State<Health>) -> Response {
-    match report(&health) {
+    // Reads what is on its way from the store: not on the threads that deliver.
+    let told = tokio::task::spawn_blocking(move || report(&health)).await;
+    match told.map_err(|error| error.to_string()).and_then(|told| told.map_err(|error| error.to_string())) {
         // Degraded is no reason to restart it: what is wrong is at the other end.
         Ok((status, document)) if status != "failing" => Json(document).into_response(),
         Ok((_, document)) => (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response(),

@@ -28,7 +28,7 @@ struct Limits {
 }
 
 const LIMITS: Limits = Limits {
-    connections: 256,
+    connections: 64,
     head: Duration::from_secs(10),
     life: Duration::from_secs(120),
     goodbye: Duration::from_secs(10),

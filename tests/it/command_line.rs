@@ -666,6 +666,34 @@ fn every_mistake_of_a_configuration_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_02_a_configuration_that_is_being_changed_keeps_no_veto_from_the_running_service() {
+    let scene = Scene::with_items(2).await;
+    let service = scene.program.serve();
+    let whole = std::fs::read_to_string(scene.program.config()).unwrap();
+    for (number, half) in
+        [("1", format!("{whole}\n[[account]\n")), ("2", format!("{whole}\n[hold.talk]\nwindow = \"soon\"\n"))]
+    {
+        std::fs::write(scene.program.config(), half).unwrap();
+        let vetoed = scene.oyez(&["veto", number, "--json"]).ok().object();
+        assert_eq!(vetoed["state"], "vetoed", "{vetoed}");
+    }
+    drop(service);
+    let refused = scene.oyez(&["veto", "1"]);
+    assert_eq!(refused.code, Some(2), "without a service the file decides: {refused:?}");
+}
+
+#[test]
+fn a_file_where_the_socket_should_be_is_left_alone() {
+    let program =
+        Program::new("[service]\nstate = \"{dir}/state\"\nlisten = \"127.0.0.1:0\"\nsocket = \"{dir}/notes.txt\"\n");
+    std::fs::write(program.path("notes.txt"), "mine").unwrap();
+    let refused = program.oyez(&["run"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("is no socket"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(program.path("notes.txt")).unwrap(), "mine");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_objects_with_fields_when_that_is_asked_for() {
     let scene = Scene::with_items(1).await;
     scene.forum.fail(Some(Fault::Down));

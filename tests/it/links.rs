@@ -237,7 +237,7 @@ async fn a_talk_without_a_mirror_leaves_when_it_has_waited_and_a_mirror_that_com
     world.pass(2 * HOUR).await;
     assert_eq!(world.texts().len(), 1, "one talk, one post");
     let alarms = world.item(item).alarms;
-    assert!(alarms.iter().any(|alarm| alarm.contains("oyez amend")), "{alarms:?}");
+    assert!(alarms.iter().any(|alarm| alarm.text.contains("oyez amend")), "{alarms:?}");
     world.act(item, oyez::acts::TeamAct::Amend { account: None, text: None }).unwrap();
     world.pass(HOUR).await;
     assert!(world.texts()[0].contains("/v/"), "{:?}", world.texts());

@@ -593,6 +593,8 @@ async fn hooked() -> World {
     world.restart();
     world.meet().await;
     world.advance(HOUR);
+    // It ran all the time.
+    world.app().store().set_alive(world.now()).unwrap();
     world
 }
 

@@ -11,7 +11,7 @@ mod measure;
 mod moving;
 
 use super::*;
-use crate::item::{Author, Delivery, Found, Origin, Phase, Post, Progress};
+use crate::item::{Alarm, Asked, Author, Delivery, Found, Mirror, MirrorWord, Origin, Phase, Post, Progress};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()

@@ -10,10 +10,22 @@ fn promise_09_forgotten_words_are_gone_and_the_journal_verifies() {
     let mut vetoed = Item { phase: Phase::Vetoed { by: "forum:eve".into(), at: at(2) }, ..held };
     vetoed.deliveries.get_mut("mastodon").unwrap().progress =
         Progress::Sent { at: at(2), id: Some("7".into()), url: None };
-    vetoed.alarms.push("Mitwisserin changed".into());
+    vetoed.alarms.push(Alarm { account: Some("mastodon".into()), text: "Mitwisserin changed".into() });
+    vetoed.ask = Some("Mitwisserin asks".into());
+    vetoed.kept.push("https://example.org/Mitwisserin".into());
+    vetoed.opened.insert(
+        "https://short.example/Mitwisserin".into(),
+        Asked { since: at(1), at: at(1), answer: None, error: Some("Mitwisserin did not answer".into()) },
+    );
+    vetoed.mirrors.push(Mirror {
+        url: "https://media.example/v/Mitwisserin".into(),
+        word: MirrorWord::Offered { evidence: "Mitwisserin speaks in both".into() },
+    });
+    vetoed.mirror = Some("https://media.example/v/Mitwisserin".into());
     store.commit(change(vetoed)).unwrap();
     let forgotten = store.forget(1, "web:alice", Some("the author asked"), at(5)).unwrap();
     assert!(forgotten.forgotten);
+    assert!(!serde_json::to_string(&forgotten).unwrap().contains("Mitwisserin"), "{forgotten:?}");
     assert!(!store.forget(1, "web:alice", Some("and again"), at(6)).unwrap().deliveries.is_empty());
     assert!(on_disk(store.dir(), "Mitwisserin"), "sled keeps old pages: else this test shows nothing");
     assert!(store.compact().unwrap());
@@ -33,6 +45,24 @@ fn promise_09_forgotten_words_are_gone_and_the_journal_verifies() {
     add(&store, "b");
     let store = reopen(&dir, store);
     assert_eq!((store.last_number(), store.verify().unwrap().entries), (2, 5));
+}
+
+#[test]
+fn promise_09_where_there_is_no_room_for_the_copy_the_store_goes_on_and_forgets_later() {
+    let (dir, store) = open();
+    let item = add(&store, "a");
+    store.commit(change(Item { phase: Phase::Ignored, ..item })).unwrap();
+    store.forget(1, "cli:root", None, at(5)).unwrap();
+    // Stands for a full disk: nothing can be made under the copy's name.
+    let in_the_way = store.dir().join("sled.new");
+    std::fs::write(&in_the_way, "").unwrap();
+    assert!(store.compact().is_err());
+    add(&store, "b");
+    let path = store.dir().to_owned();
+    std::fs::remove_file(&in_the_way).unwrap();
+    let store = reopen(&dir, store);
+    assert!(!on_disk(&path, "Mitwisserin a"));
+    assert_eq!(store.last_number(), 2);
 }
 
 #[test]

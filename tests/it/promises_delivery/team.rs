@@ -51,7 +51,7 @@ async fn what_is_amended_changes_where_it_stands() {
     world.act(number, refused).unwrap();
     world.mastodon.fault(On::Change, Fault::Unprocessable("Validation failed: no".into()));
     world.pass(HOUR).await;
-    assert!(world.item(number).alarms.iter().any(|alarm| alarm.contains("could not be amended")));
+    assert!(world.item(number).alarms.iter().any(|alarm| alarm.text.contains("could not be amended")));
     assert_eq!(queue_of(&world, number)["attention"], true);
 }
 

@@ -30,7 +30,7 @@ async fn promise_02_a_veto_while_the_request_is_under_way_names_it_and_stops_the
         assert_eq!(attempts(&world.mastodon), 1);
         assert_eq!(world.state(number), State::Vetoed);
         let item = world.item(number);
-        assert!(item.alarms.iter().any(|alarm| alarm.contains("retract")), "{:?}", item.alarms);
+        assert!(item.alarms.iter().any(|alarm| alarm.text.contains("retract")), "{:?}", item.alarms);
         world.act(number, TeamAct::Retract).unwrap();
         world.deliver().await;
         assert_eq!((world.texts().len(), world.delivery(number).as_str()), (0, "retracted"));
@@ -77,7 +77,7 @@ async fn promise_02_after_a_veto_a_lost_answer_is_only_looked_for() {
         world.pass(2 * HOUR).await;
         assert_eq!(attempts(&world.mastodon), 1, "{flavour:?}: repeating is publishing");
         assert_eq!((world.state(number), world.delivery(number).as_str()), (State::Vetoed, "sent"), "{flavour:?}");
-        assert!(world.item(number).alarms.iter().any(|alarm| alarm.contains("retract")), "{flavour:?}");
+        assert!(world.item(number).alarms.iter().any(|alarm| alarm.text.contains("retract")), "{flavour:?}");
         world.act(number, TeamAct::Retract).unwrap();
         world.deliver().await;
         assert_eq!(world.texts().len(), 0, "{flavour:?}");
