@@ -574,7 +574,9 @@ impl Desk {
         post.summary = None;
         if let Some(link) = self.wording.rulebook().linker.refused_in(text).first() {
             return Err(Failure::failed(
-                format!("`{link}` cannot be posted: it is a link shortener's, or leads to no public place"),
+                format!(
+                    "`{link}` cannot be posted: it is a link shortener's, holds a password, or leads to no public place"
+                ),
                 Some(format!("`oyez link {link}` tells where it leads")),
             ));
         }

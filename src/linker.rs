@@ -102,10 +102,71 @@ impl Linker {
         self.rewrite(input, false, &|short| known.get(short).and_then(|one| one.clone().ok()))
     }
 
-    /// The short links of known shorteners in a text, and what may stand in no post: nothing with one leaves.
+    /// What may stand in no post: the short links of known shorteners, also inside a wrapper and without a scheme, and
+    /// addresses that hold a password. Nothing with one leaves. Looks closer than [`link::find`]: a link that we do not
+    /// take for one may still be one to a network.
     pub fn refused_in(&self, text: &str) -> Vec<String> {
-        let urls = link::find(text).into_iter().filter_map(|range| Url::parse(&text[range]).ok());
-        urls.filter(|url| self.rules().is_short(url) || self.gate.judge(url).is_err()).map(String::from).collect()
+        let mut refused: Vec<String> = Vec::new();
+        let mut refuse = |shown: &str| {
+            if !refused.iter().any(|known| known == shown) {
+                refused.push(shown.to_owned());
+            }
+        };
+        for range in link::find(text) {
+            let shown = &text[range];
+            if Url::parse(shown).is_ok_and(|url| self.gate.judge(&url).is_err()) || self.hides_short(shown) {
+                refuse(shown);
+            }
+        }
+        let is_edge = |c: char| {
+            c.is_whitespace()
+                || c.is_control()
+                || matches!(c, '<' | '>' | '"' | '\'' | '`' | '(' | ')' | '[' | ']' | '{' | '}')
+        };
+        for word in text.split(is_edge).filter(|word| word.len() <= link::gate::MAX_URL_BYTES) {
+            let in_scheme = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+            let mut has_scheme = false;
+            for (at, _) in word.match_indices("://") {
+                has_scheme = true;
+                let length: usize = word[..at].chars().rev().take_while(in_scheme).count();
+                let written = &word[at - length..];
+                // `ssh://git@…` is how a repository is named; a page needs neither name nor password.
+                let is_closed = |url: Url| {
+                    url.password().is_some() || matches!(url.scheme(), "http" | "https") && !url.username().is_empty()
+                };
+                if Url::parse(written).is_ok_and(is_closed) {
+                    refuse(written);
+                }
+                // `out.https://…` is no scheme of anybody's: networks see the address behind it.
+                let scheme = ["https", "http"]
+                    .into_iter()
+                    .find(|scheme| word.as_bytes()[..at].to_ascii_lowercase().ends_with(scheme.as_bytes()));
+                if let Some(scheme) = scheme
+                    && self.hides_short(&word[at - scheme.len()..])
+                {
+                    refuse(&word[at - scheme.len()..]);
+                }
+            }
+            // `bit.ly/abc` is a link on some networks.
+            if !has_scheme && let Some(slash) = word.find('/') {
+                let length: usize = word[..slash].chars().rev().take_while(in_scheme).count();
+                let bare = &word[slash - length..];
+                if bare[..length].contains('.') && self.hides_short(&format!("https://{bare}")) {
+                    refuse(bare);
+                }
+            }
+        }
+        refused
+    }
+
+    /// Is it a known shortener's short link, or does it carry one?
+    fn hides_short(&self, address: &str) -> bool {
+        let Ok(url) = Url::parse(address) else { return false };
+        if self.rules().is_short(&url) {
+            return true;
+        }
+        let context = Context { gate: &self.gate, keep: &[], kept: false, referrers: &[], opened: &nothing_opened };
+        self.rules().rewrite(url.as_str(), &context).unopened.is_some()
     }
 }
 
@@ -158,6 +219,37 @@ fn rules(paths: &[PathBuf], gate: &Gate) -> Result<Arc<Rules>, RulesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn promise_08_no_short_link_and_no_password_stands_in_a_text_in_any_writing() {
+        let linker = Linker::built_in();
+        for refused in [
+            "It is out.https://bit.ly/abc",
+            "見てhttps://bit.ly/abcを見てください",
+            "Жhttps://bit.ly/abc",
+            "https://nixos.org/x,https://bit.ly/ghi",
+            "https://nixos.org/a。「https://bit.ly/abc」",
+            "“https://nixos.org/x”“https://bit.ly/abc”",
+            "https://https://bit.ly/abc",
+            "HTTPS://BIT.LY/abc",
+            "see bit.ly/abc, or www.bit.ly/abc.",
+            "見てbit.ly/abc",
+            "https://www.google.com/url?q=https://bit.ly/jkl",
+            "https://l.facebook.com/l.php?u=https%3A%2F%2Fbit.ly%2Fx",
+            "https://user:pw@cred.example.org/",
+            "(ftp://user:pw@files.example.org/a)",
+        ] {
+            assert_ne!(linker.refused_in(refused), Vec::<String>::new(), "{refused}");
+        }
+        for fine in [
+            "https://nixos.org/blog?q=1 and https://web.archive.org/web/2020/https://nixos.org/",
+            "flake.nix, lib/default.nix, pkgs/by-name/he/hello/package.nix, github.com/NixOS/nixpkgs",
+            "https://youtu.be/dQw4w9WgXcQ https://doi.org/10.1000/182",
+            "mail ida@example.org, ssh://git@example.com, localhost:8080/x",
+        ] {
+            assert_eq!(linker.refused_in(fine), Vec::<String>::new());
+        }
+    }
 
     /// What is said of a file with these rules; `None`: nothing, it is read.
     fn refused(text: &str) -> Option<String> {

@@ -174,6 +174,10 @@ impl Wording {
         limits: &Limits,
     ) -> Result<Post, ComposeError> {
         let address = match (&link.output, &link.unopened) {
+            (Some(_), None) if link.conceals.is_some() => {
+                let why = link.conceals.clone().unwrap_or_default();
+                return Err(ComposeError::Link { link: link.input.clone(), why });
+            }
             (Some(address), None) => address,
             (_, Some(short)) => {
                 let why = "it is a link shortener's, and nobody knows yet where it leads".to_owned();
@@ -201,7 +205,7 @@ impl Wording {
         post.warnings.extend(link.flags.iter().map(|flag| format!("the link: {flag}")));
         let refused = rulebook.linker.refused_in(&post.text);
         if let Some(link) = refused.into_iter().next() {
-            let why = "it is a link shortener's, or leads to no public place".to_owned();
+            let why = "it is a link shortener's, holds a password, or leads to no public place".to_owned();
             return Err(ComposeError::Link { link, why });
         }
         Ok(post)

@@ -6,50 +6,83 @@ use url::Url;
 
 use super::is_for_readers;
 
+/// A longer word without a space is no address, and looking through it again and again would take long. In bytes.
+const LONGEST_WORD: usize = 8 * 1024;
+
 /// Where the http(s) addresses of a plain text are, in order, without what only stands behind them.
 ///
 /// linkify needs the scheme here: without it, it takes `flake.nix` and `25.05.Foo` for hosts. Its faults are mended: an
-/// address glued to a word is none, and it ends before typographic quotes, CJK punctuation and CJK text (links.md 6).
+/// address glued to a word is none (but `見てhttps://…` and `out.https://…` are ones, as networks see them), and it ends
+/// before typographic quotes, CJK punctuation and CJK text (links.md 6).
 pub fn find(text: &str) -> Vec<Range<usize>> {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]).url_must_have_scheme(true);
     let mut found = Vec::new();
-    for link in finder.links(text) {
-        let shown = link.as_str();
-        // `xhttps://nixos.org` is one link to linkify, under a scheme that nobody has.
-        let is_http =
-            ["http://", "https://"].iter().any(|s| shown.get(..s.len()).is_some_and(|p| p.eq_ignore_ascii_case(s)));
-        let is_glued = text[..link.start()].chars().next_back().is_some_and(char::is_alphanumeric);
-        if !is_http || is_glued {
+    let mut from = 0;
+    while let Some(start) = next_scheme(text, from) {
+        from = start + "http".len();
+        if text[..start].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric()) {
             continue;
         }
-        let mut end = link.start() + mended(shown);
-        // Without what followed, linkify may end earlier still, at the hyphen of `https://a.example-…`, or find nothing, in
-        // the `http://12` of `http://12…7.example`.
-        let is_address = loop {
-            let Some(first) = finder.links(&text[link.start()..end]).next().filter(|first| first.start() == 0) else {
-                break false;
-            };
-            let shorter = link.start() + mended(first.as_str());
-            if shorter >= end {
-                break true;
-            }
-            end = shorter;
-        };
-        if is_address && Url::parse(&text[link.start()..end]).is_ok_and(|url| is_for_readers(&url)) {
-            found.push(link.start()..end);
+        let Some(word) = word_at(text, start) else { continue };
+        let Some(end) = address(&finder, word) else { continue };
+        from = start + end;
+        if Url::parse(&word[..end]).is_ok_and(|url| is_for_readers(&url)) {
+            found.push(start..start + end);
         }
     }
     found
+}
+
+/// The next place where `http://` or `https://` stands.
+pub(crate) fn next_scheme(text: &str, from: usize) -> Option<usize> {
+    let is_scheme = |at: usize| {
+        let rest = &text.as_bytes()[at..];
+        let starts = |scheme: &str| rest.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme.as_bytes()));
+        starts("http://") || starts("https://")
+    };
+    memchr::memchr2_iter(b'h', b'H', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_scheme(*at))
+}
+
+/// Up to the next space; `None`: that is too far.
+pub(crate) fn word_at(text: &str, start: usize) -> Option<&str> {
+    let mut longest = text.len().min(start + LONGEST_WORD);
+    while !text.is_char_boundary(longest) {
+        longest -= 1;
+    }
+    let rest = &text[start..longest];
+    match rest.find(|c: char| c.is_whitespace() || c.is_control()) {
+        Some(end) => Some(&rest[..end]),
+        None => (longest == text.len()).then_some(rest),
+    }
+}
+
+/// Where the address ends that a word begins with; `None`: it begins with none.
+fn address(finder: &LinkFinder, word: &str) -> Option<usize> {
+    let mut end = word.len();
+    loop {
+        // Without what followed, linkify may end earlier still, at the hyphen of `https://a.example-…`, or find nothing, in
+        // the `http://12` of `http://12…7.example`.
+        let first = finder.links(&word[..end]).next().filter(|first| first.start() == 0)?;
+        let shorter = mended(first.as_str());
+        if shorter >= end {
+            return Some(end);
+        }
+        end = shorter;
+    }
 }
 
 /// The length of the address at the start of what linkify found.
 fn mended(shown: &str) -> usize {
     let host_starts = shown.find("://").map_or(0, |at| at + 3);
     let path_starts = shown[host_starts..].find(['/', '?', '#']).map_or(shown.len(), |at| host_starts + at);
+    // `https://a.example/x,https://b.example/` is two addresses to a reader, of which the second one leads elsewhere.
+    let next = |at: usize, c: char| {
+        at > path_starts && matches!(c, ',' | ';' | '|' | '(') && next_scheme(shown, at + 1) == Some(at + 1)
+    };
     let mut end = shown
         .char_indices()
-        .find(|&(at, c)| is_never_in_address(c) || (at > path_starts && is_cjk(c)))
+        .find(|&(at, c)| is_never_in_address(c) || (at > path_starts && is_cjk(c)) || next(at, c))
         .map_or(shown.len(), |(at, _)| at);
     loop {
         let part = &shown[..end];
@@ -114,6 +147,16 @@ mod tests {
             &["https://nixos.org/Nix_", "https://nixos.org/a"],
         );
         check_found("xhttps://nixos.org 7https://nixos.org", &[]);
+        check_found("見てhttps://nixos.org/a Жhttps://nixos.org/b", &["https://nixos.org/a", "https://nixos.org/b"]);
+        check_found("It is out.https://nixos.org/a (x-https://nix.dev)", &["https://nixos.org/a", "https://nix.dev"]);
+        check_found("https://nixos.org/a。「https://nix.dev/b」", &["https://nixos.org/a", "https://nix.dev/b"]);
+        check_found("https://nixos.org/だhttps://nix.dev/b", &["https://nixos.org/", "https://nix.dev/b"]);
+        check_found("https://nixos.org/x,https://nix.dev/b", &["https://nixos.org/x", "https://nix.dev/b"]);
+        check_found("“https://nixos.org/x”“https://nix.dev/b”", &["https://nixos.org/x", "https://nix.dev/b"]);
+        check_found(
+            "https://web.archive.org/web/2020/https://nixos.org/",
+            &["https://web.archive.org/web/2020/https://nixos.org/"],
+        );
         check_found("flake.nix, node.js, 25.05.Foo, file.rs and nixos.org", &[]);
         check_found("ftp://a.example javascript:alert(1) upload://x.png", &[]);
         check_found("https://nixos.org@evil.example/", &[]);

@@ -49,7 +49,8 @@ fn on_youtube(url: &Url, segments: &[&str]) -> Option<String> {
     match segments {
         ["watch" | "watch_popup"] => id(&query("v")?),
         ["watch" | "v" | "w" | "e" | "embed" | "video" | "shorts" | "live", video, ..] => match *video {
-            "videoseries" => None,
+            // A list, and a channel's live stream: eleven characters, and no video's.
+            "videoseries" | "live_stream" => None,
             video => id(video),
         },
         ["attribution_link"] => nested(&query("u")?),
@@ -187,6 +188,7 @@ mod tests {
         check_id("https://www.youtube.com/watch?v=dQw4w9WgXcQQ", None);
         check_id("https://www.youtube.com/playlist?list=PL1", None);
         check_id("https://www.youtube.com/embed/videoseries?list=PL1", None);
+        check_id("https://www.youtube.com/embed/live_stream?channel=UCa", None);
         check_id("https://www.youtube.com/@NixCon", None);
         check_id("https://www.youtube.com/clip/UgkxdQw4w9WgXcQ", None);
         check_id("https://www.youtube.com/redirect?q=https://youtu.be/dQw4w9WgXcQ", None);

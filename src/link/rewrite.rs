@@ -77,6 +77,9 @@ pub struct Rewrite {
     /// What a person should look at: an odd host, a wrapper whose target is refused, a shortener that was not opened.
     #[serde(default)]
     pub flags: Vec<String>,
+    /// `output` is a wrapper, and why what it carries is refused: a person must look before it is posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conceals: Option<String>,
     /// A shortener that is still to be opened: `output` is it, and must not be posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unopened: Option<String>,
@@ -130,19 +133,20 @@ struct Work<'r, 'c> {
     context: &'c Context<'c>,
     steps: Vec<Step>,
     flags: Vec<String>,
+    conceals: Option<String>,
 }
 
 impl Rules {
     /// What becomes of a link.
     pub fn rewrite(&self, input: &str, context: &Context<'_>) -> Rewrite {
-        let mut work = Work { rules: self, context, steps: Vec::new(), flags: Vec::new() };
+        let mut work = Work { rules: self, context, steps: Vec::new(), flags: Vec::new(), conceals: None };
         let result = work.run(input);
-        let Work { steps, flags, .. } = work;
+        let Work { steps, flags, conceals, .. } = work;
         let (output, refused, unopened) = match result {
             Ok((output, unopened)) => (Some(output), None, unopened),
             Err(refused) => (None, Some(refused), None),
         };
-        Rewrite { input: input.to_owned(), output, refused, steps, flags, unopened }
+        Rewrite { input: input.to_owned(), output, refused, steps, flags, conceals, unopened }
     }
 
     /// May a shortener's answer be a page that names the target?
@@ -191,16 +195,26 @@ impl Work<'_, '_> {
             self.step(StepKind::Canonical, trimmed, url.as_str(), "the same address in its standard form".to_owned());
         }
         if self.is_kept(&url) {
-            return match self.rules.is_short(&url) {
+            // Also the one that a wrapper carries: whoever follows the link goes through it.
+            let plain = Context { keep: &[], kept: false, opened: &nothing_opened, ..*self.context };
+            let behind = self.rules.rewrite(url.as_str(), &plain);
+            return match self.rules.is_short(&url) || behind.unopened.is_some() {
                 true => Err("it is a link shortener's, and those are not posted".to_owned()),
                 false => Ok((url.into(), None)),
             };
         }
         let mut seen: Vec<String> = Vec::new();
         let mut hops = 0;
-        for _ in 0..MAX_PASSES {
+        let mut passes = 0;
+        loop {
             if seen.iter().any(|known| known == url.as_str()) {
                 break;
+            }
+            passes += 1;
+            if passes > MAX_PASSES {
+                return Err(format!(
+                    "it does not come to rest: it leads through more than {MAX_PASSES} other addresses"
+                ));
             }
             seen.push(url.as_str().to_owned());
             let Some(host) = host_of(&url) else { break };
@@ -209,7 +223,9 @@ impl Work<'_, '_> {
                 return Err(format!("{host} {}", refuse.why));
             }
             let expand = on.expand.filter(|_| on.leave.is_none() && is_expandable(&on, &url));
-            let may_strip = expand.is_none_or(|expand| expand.strip);
+            // Its site checks every byte of a signed address. What it carries is somebody else's.
+            let is_signed = self.is_signed(&url);
+            let may_strip = !is_signed && expand.is_none_or(|expand| expand.strip);
             if may_strip && let Some((stripped, why)) = self.strip(&url, &on) {
                 self.step(StepKind::Strip, url.as_str(), stripped.as_str(), why);
                 url = stripped;
@@ -240,7 +256,7 @@ impl Work<'_, '_> {
                     }
                 }
             }
-            if let Some((canonical, why)) = canonical(&url, &on) {
+            if !is_signed && let Some((canonical, why)) = canonical(&url, &on) {
                 self.step(StepKind::Canonical, url.as_str(), canonical.as_str(), why);
                 url = canonical;
                 continue;
@@ -301,6 +317,16 @@ impl Work<'_, '_> {
         Ok(url)
     }
 
+    /// Does a parameter sign the address, or grant access to what is there?
+    fn is_signed(&self, url: &Url) -> bool {
+        let signs = |pair: &str| {
+            let raw = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let name = percent_encoding::percent_decode_str(raw).decode_utf8_lossy();
+            self.rules.is_signature(&name.to_lowercase())
+        };
+        url.query().is_some_and(|query| query.split('&').any(signs))
+    }
+
     /// Without the parameters that only track, and why.
     fn strip(&self, url: &Url, on: &OnHost<'_>) -> Option<(Url, String)> {
         let fragment = url.fragment().filter(|fragment| is_list_of_pairs(fragment));
@@ -352,15 +378,6 @@ impl Work<'_, '_> {
             dropped.push(Dropped { name: raw.to_owned(), by });
             true
         };
-        if url.query().is_some_and(|query| {
-            query.split('&').any(|pair| {
-                let raw = pair.split_once('=').map_or(pair, |(name, _)| name);
-                let name = percent_encoding::percent_decode_str(raw).decode_utf8_lossy();
-                self.rules.is_signature(&name.to_lowercase())
-            })
-        }) {
-            return None;
-        }
         let query = url.query().map(|query| without(query, &mut drops));
         let fragment = fragment.map(|fragment| without(fragment, &mut drops));
         let mut cut: Option<(String, u16)> = None;
@@ -455,6 +472,7 @@ impl Work<'_, '_> {
                     return Some(target);
                 }
                 Err(Some(flag)) => {
+                    self.conceals = Some(flag.clone());
                     if !self.flags.contains(&flag) {
                         self.flags.push(flag);
                     }
@@ -605,7 +623,15 @@ fn written_target(url: &Url, rule: &Unwrap) -> Option<String> {
         query.split('&').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             let is_it = name == param || percent_decoded(name).is_some_and(|name| name == *param);
-            is_it.then(|| decoded(value, rule)).flatten()
+            // A value is encoded once by those who write the query: Google's editors leave `https://` as it is, and
+            // encode what follows.
+            let once = match rule.encoding {
+                Encoding::Percent => percent_decoded(value)?,
+                Encoding::Base64url | Encoding::Base64urlAfterA1 | Encoding::ProofpointV2 | Encoding::ProofpointV3 => {
+                    value.to_owned()
+                }
+            };
+            is_it.then(|| decoded(&once, rule)).flatten()
         })
     })
 }
