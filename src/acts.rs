@@ -25,7 +25,7 @@ use crate::hold;
 use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
 use crate::plan::{self, Plan};
-use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, Store};
+use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, OpenError, Store};
 use crate::wording::{self, Wording};
 
 pub use object::{found_object, post_object, queue_object};
@@ -698,8 +698,16 @@ impl Desk {
 
     fn backup(&self, to: &std::path::Path, sink: Sink<'_>) -> Result<(), Failure> {
         self.store.backup(to).map_err(|error| {
-            let hint = matches!(error, ExportError::Exists(_))
-                .then(|| "name a directory that does not exist yet, like one with the date in its name".to_owned());
+            let hint = match error {
+                ExportError::Exists(_) => {
+                    Some("name a directory that does not exist yet, like one with the date in its name".to_owned())
+                }
+                ExportError::Copy(OpenError::Io(_)) | ExportError::Io(_) => {
+                    let state = self.config.service.state.display();
+                    Some(format!("a service writes it with its own rights, which may reach no further than `{state}`"))
+                }
+                ExportError::Copy(_) | ExportError::Store(_) => None,
+            };
             Failure::failed(format!("no backup was made: {error}"), hint)
         })?;
         emit(sink, json!({"backup": to}))

@@ -17,6 +17,9 @@ use crate::acts::{Desk, Failure, Request};
 
 /// In bytes: an edit is at most a post; nothing a person types comes near.
 const MAX_REQUEST_BYTES: u64 = 1 << 20;
+/// An answer that takes longer is not coming: a service that is frozen or has no processor left. What copies or rewrites
+/// the store is waited for.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// A client that says nothing for this long is hung up on.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,6 +143,11 @@ pub fn ask(
             _ => return Err(error).with_context(|| format!("cannot reach the service at `{}`", path.display())),
         },
     };
+    let may_take_long = matches!(
+        request,
+        Request::Export | Request::Backup { .. } | Request::Forget { .. } | Request::Verify | Request::Log { .. }
+    );
+    stream.set_read_timeout((!may_take_long).then_some(ANSWER_PATIENCE)).context("cannot set a limit of time")?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     (&stream).write_all(&line).map_err(hung_up)?;
@@ -155,6 +163,12 @@ pub fn ask(
 
 /// In words only: a broken pipe as such would pass for a reader of our output who has seen enough, which is no failure.
 fn hung_up(error: std::io::Error) -> anyhow::Error {
+    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) {
+        let silent =
+            format!("the service has not answered within {} s, and may still do it", ANSWER_PATIENCE.as_secs());
+        let hint = "`oyez health` tells whether it is well; once it is, `oyez show` tells what became of it";
+        return Failure::failed(silent, Some(hint.to_owned())).into();
+    }
     anyhow::anyhow!("the service hung up before it had answered ({error}): look with `oyez show` what became of it")
 }
 

@@ -61,10 +61,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The call itself is wrong (or asks for help). With `--json` that is said as every other error is.
+/// The call itself is wrong (or asks for help). With `--json`, or a log of objects, that is said as every other error is.
 #[expect(clippy::print_stderr, reason = "errors go to stderr, and the arguments that say how are not there yet")]
 fn misread(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+    let is_json = |name: &str| std::env::var(name).is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    let wants_json = std::env::args_os().any(|argument| argument == "--json") || is_json("OYEZ_LOG_FORMAT");
+    if !error.use_stderr() || !wants_json {
         // Neither words nor exit code depend on whether somebody reads them.
         let _ = error.print();
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -249,7 +251,16 @@ fn run(cli: &Cli, out: &mut Out) -> anyhow::Result<()> {
         Command::Import { input } => import(cli, out, input),
         Command::Backup { to } => {
             let to = std::path::absolute(to).context("cannot tell where the backup should go")?;
-            ask(cli, out, Request::Backup { to }, View::Backup)
+            ask(cli, out, Request::Backup { to: to.clone() }, View::Backup)?;
+            // The unit gives the service a /tmp of its own, and a container has all its places for itself.
+            match std::fs::metadata(&to) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::failed(
+                    format!("the service wrote the copy, but its `{}` is not the one you see", to.display()),
+                    Some("name a directory inside of its state directory, and move the copy from there".into()),
+                )
+                .into()),
+                Ok(_) | Err(_) => Ok(()),
+            }
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

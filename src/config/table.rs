@@ -396,7 +396,9 @@ pub(super) fn whole(value: &DeValue<'_>) -> Result<i64, String> {
 }
 
 pub(super) fn not(value: &DeValue<'_>, wanted: &str) -> String {
-    format!("it is a {}, not {wanted}", value.type_str())
+    let is = value.type_str();
+    let article = if is.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("it is {article} {is}, not {wanted}")
 }
 
 /// Capital letters, digits and underscores, as variables are named by everybody: tokens are not.
@@ -416,6 +418,10 @@ fn read_secret(path: &Path) -> Result<String, String> {
     let secret = secret.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
         return Err("it is empty".to_owned());
+    }
+    if secret.contains(char::is_control) {
+        // Of a token: no server would take it, and it could not even be sent.
+        return Err("it holds more than one line, or characters that nobody types".to_owned());
     }
     Ok(secret.to_owned())
 }

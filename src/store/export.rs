@@ -46,11 +46,11 @@ pub enum ExportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The target could not be written.
-    #[error("cannot write it")]
+    #[error("cannot write it: {0}")]
     Io(#[from] io::Error),
     /// The copy could not be made.
-    #[error("cannot make the copy")]
-    Copy(#[source] OpenError),
+    #[error("cannot make the copy: {0}")]
+    Copy(OpenError),
     /// There is something in the target already.
     #[error("`{0}` is there already")]
     Exists(String),

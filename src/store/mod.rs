@@ -128,7 +128,15 @@ impl OpenError {
                 "a service is running on it, but not on the socket this configuration names: check `service.socket`"
                     .into(),
             ),
-            OpenError::Io(_) => Some("is `service.state` a directory this user may write to?".into()),
+            OpenError::Io(error) => Some(match error.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    "make room on the disk that `service.state` is on; nothing is lost".into()
+                }
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "the disk is mounted read-only, as the system does when it is broken: `dmesg` says why".into()
+                }
+                _ => "is `service.state` a directory this user may write to?".into(),
+            }),
             OpenError::Newer { .. } => Some(
                 "a later oyez wrote it: use that one again; or go back with an `oyez export` made before the upgrade: move the \
                  state directory away, then `oyez import` it"
@@ -158,7 +166,9 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// An earlier write failed; nothing is written until a restart has looked at what is on disk.
-    #[error("an earlier write to the store failed, restart to go on")]
+    #[error(
+        "an earlier write to the store failed (the log says why): once that is mended, a restart goes on where it stopped"
+    )]
     Failed,
     /// Bounds should have kept it from getting here.
     #[error("{what} is too large to store ({bytes} bytes)")]
