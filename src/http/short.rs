@@ -118,6 +118,12 @@ fn target_of_page(page: &str) -> Option<String> {
     });
     static HREF: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r#"(?i)\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))"#).expect("a constant"));
+    // What a program or a title says is no tag: a page that repeats what a stranger wrote must not lead there.
+    static NO_TAGS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?is)<!--.*?(?:-->|\z)|<script\b.*?(?:</script|\z)|<style\b.*?(?:</style|\z)|<title\b.*?(?:</title|\z)|<textarea\b.*?(?:</textarea|\z)")
+            .expect("a constant")
+    });
+    let page = &*NO_TAGS.replace_all(page, " ");
     let value = |regex: &Regex, tag: &str| {
         let captures = regex.captures(tag)?;
         let value = captures.iter().skip(1).flatten().next()?;
@@ -175,6 +181,9 @@ mod tests {
         );
         check(r#"<meta http-equiv="refresh" content="30;url=https://example.org/">"#, None);
         check(r#"<meta http-equiv="refresh" content="5">"#, None);
+        let refresh = r#"<meta http-equiv="refresh" content="0;url=https://evil.example/">"#;
+        check(&format!("<title>{refresh}</title><!-- {refresh} --><script>'{refresh}'</script><!--{refresh}"), None);
+        check(&format!("<!-- a --><title>b</title>{refresh}"), Some("https://evil.example/"));
         check(r#"<link rel="canonical" href="https://example.org/">"#, None);
         check(r#"<a href="https://example.org/">go</a>"#, None);
     }
