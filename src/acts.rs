@@ -575,7 +575,7 @@ impl Desk {
         if let Some(link) = self.wording.rulebook().linker.refused_in(text).first() {
             return Err(Failure::failed(
                 format!(
-                    "`{link}` cannot be posted: it is a link shortener's, holds a password, or leads to no public place"
+                    "`{link}` cannot be posted: it is a link shortener's, holds a user name or password, or leads to no public place"
                 ),
                 Some(format!("`oyez link {link}` tells where it leads")),
             ));

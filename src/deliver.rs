@@ -114,6 +114,8 @@ pub struct Deliverer {
     looked_at: Mutex<HashSet<Number>>,
     /// Everything on the desk is still to get its grace.
     away: Mutex<Option<Away>>,
+    /// This process is a round of `oyez run --once`.
+    in_rounds: AtomicBool,
     /// No further request is begun.
     stopping: AtomicBool,
 }
@@ -185,6 +187,7 @@ impl Deliverer {
             in_hand: Mutex::default(),
             looked_at: Mutex::default(),
             away: Mutex::default(),
+            in_rounds: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }
@@ -202,7 +205,7 @@ impl Deliverer {
                 }
             }
         }
-        self.store.set_meta(ROUNDS, &json!(once))?;
+        self.in_rounds.store(once, Ordering::Release);
         match self.store.alive()?.filter(|alive| *alive + outage < started) {
             // The last heartbeat stays as it is until the grace is given: a crash before that must not lose it.
             Some(since) => {
@@ -210,14 +213,23 @@ impl Deliverer {
                 self.poller.hurry_one();
                 Ok(())
             }
-            None => self.store.set_alive(started),
+            None => self.say_alive(),
         }
+    }
+
+    /// The heartbeat, and whose it is: until it has come, the outage before it is not made up for.
+    fn say_alive(&self) -> Result<(), StoreError> {
+        let in_rounds = json!(self.in_rounds.load(Ordering::Acquire));
+        if self.store.meta(ROUNDS)?.as_ref() != Some(&in_rounds) {
+            self.store.set_meta(ROUNDS, &in_rounds)?;
+        }
+        self.store.set_alive(self.clock.now())
     }
 
     /// Says for the last time that the service runs, unless an outage before it is still to be made up for.
     pub fn end(&self) -> Result<(), StoreError> {
         match *self.away.lock().expect("no holder of this lock can panic") {
-            None => self.store.set_alive(self.clock.now()),
+            None => self.say_alive(),
             Some(_) => Ok(()),
         }
     }
@@ -258,7 +270,8 @@ impl Deliverer {
             beat();
             let now = self.clock.now();
             let mut tally = Tally::default();
-            if self.beat(true, &mut tally)? {
+            let goes_on = self.beat(true, &mut tally)?;
+            if goes_on {
                 if upkeep <= now {
                     upkeep = now + LONGEST_SLEEP;
                     running.push(Either::Left(async { (None, self.upkeep().await) }));
@@ -277,7 +290,8 @@ impl Deliverer {
                 let held: BTreeSet<String> = busy.iter().chain(rests.keys()).cloned().collect();
                 self.look_ahead(&held, &mut tally)?;
             }
-            let next = std::iter::once(upkeep).chain(rests.values().copied()).chain(tally.next).min();
+            let soonest = std::iter::once(upkeep).chain(rests.values().copied()).filter(|_| goes_on);
+            let next = soonest.chain(tally.next).min();
             let shortest = Duration::from_millis(50);
             let sleep = next.map_or(LONGEST_SLEEP, |at| {
                 let wait = at.duration_since(self.clock.now());
@@ -333,7 +347,7 @@ impl Deliverer {
             self.give_grace(away)?;
         }
         if self.put_off("heartbeat").is_none() {
-            self.store.set_alive(self.clock.now())?;
+            self.say_alive()?;
             self.put_off_until("heartbeat".to_owned(), self.clock.now() + HEARTBEAT);
         }
         self.notice_quiet_accounts()?;
@@ -374,7 +388,7 @@ impl Deliverer {
         }
         self.commit(Change { notes: vec![note], durable: true, ..Change::default() })?;
         *self.away.lock().expect("no holder of this lock can panic") = None;
-        self.store.set_alive(now)
+        self.say_alive()
     }
 
     async fn upkeep(&self) -> Result<Tally, StoreError> {
@@ -503,6 +517,10 @@ impl Deliverer {
             return Ok((None, false));
         }
         let _turn = LookedAt { of: self, number };
+        // As it is now: another round may have settled it while this one waited for its turn.
+        let Some(item) = self.store.item(number)?.filter(|_| !self.stopping.load(Ordering::Acquire)) else {
+            return Ok((None, false));
+        };
         let now = self.clock.now();
         let short = self.short_due(&item).map(|(_, at)| at);
         // At once, and again when it is due: nobody should have to wait for it at the end.

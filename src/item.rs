@@ -418,12 +418,34 @@ impl State {
 
 /// Something a person should know about an item. It stays until what it asks for is done, or a person has seen it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenAlarm")]
 pub struct Alarm {
     /// The account on which something must be done, if it is about one: done there, it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// In words, with the command that helps.
     pub text: String,
+}
+
+/// The first stores had only the words.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenAlarm {
+    Words(String),
+    Alarm {
+        #[serde(default)]
+        account: Option<String>,
+        text: String,
+    },
+}
+
+impl From<WrittenAlarm> for Alarm {
+    fn from(written: WrittenAlarm) -> Self {
+        match written {
+            WrittenAlarm::Words(text) => Self { account: None, text },
+            WrittenAlarm::Alarm { account, text } => Self { account, text },
+        }
+    }
 }
 
 /// An approval of the text that was shown; it lapses when the item changes.

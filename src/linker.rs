@@ -123,16 +123,15 @@ impl Linker {
                 || c.is_control()
                 || matches!(c, '<' | '>' | '"' | '\'' | '`' | '(' | ')' | '[' | ']' | '{' | '}')
         };
-        for word in text.split(is_edge).filter(|word| word.len() <= link::gate::MAX_URL_BYTES) {
+        for word in text.split(is_edge) {
             let in_scheme = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-            let mut has_scheme = false;
             for (at, _) in word.match_indices("://") {
-                has_scheme = true;
                 let length: usize = word[..at].chars().rev().take_while(in_scheme).count();
-                let written = &word[at - length..];
-                // `ssh://git@…` is how a repository is named; a page needs neither name nor password.
-                let is_closed = |url: Url| {
-                    url.password().is_some() || matches!(url.scheme(), "http" | "https") && !url.username().is_empty()
+                let written = start_of(&word[at - length..]);
+                // `https://git@…` and `ssh://git@…` are how a repository is named; a page needs neither name nor password.
+                let is_closed = |url: Url| match url.scheme() {
+                    "http" | "https" => url.password().is_some() || !matches!(url.username(), "" | "git"),
+                    scheme => scheme == "ftp" && url.password().is_some(),
                 };
                 if Url::parse(written).is_ok_and(is_closed) {
                     refuse(written);
@@ -142,21 +141,27 @@ impl Linker {
                     .into_iter()
                     .find(|scheme| word.as_bytes()[..at].to_ascii_lowercase().ends_with(scheme.as_bytes()));
                 if let Some(scheme) = scheme
-                    && self.hides_short(&word[at - scheme.len()..])
+                    && self.hides_short(start_of(&word[at - scheme.len()..]))
                 {
                     refuse(&word[at - scheme.len()..]);
                 }
             }
             // `bit.ly/abc` is a link on some networks.
-            if !has_scheme && let Some(slash) = word.find('/') {
+            for (slash, _) in word.match_indices('/') {
                 let length: usize = word[..slash].chars().rev().take_while(in_scheme).count();
-                let bare = &word[slash - length..];
-                if bare[..length].contains('.') && self.hides_short(&format!("https://{bare}")) {
+                let (before, bare) = word.split_at(slash - length);
+                // A part of a path is no host: `by-name/gi/git.io/package.nix`.
+                let is_host = bare[..length].contains('.') && !before.ends_with('/');
+                if is_host && self.is_short(&format!("https://{}", start_of(bare))) {
                     refuse(bare);
                 }
             }
         }
         refused
+    }
+
+    fn is_short(&self, address: &str) -> bool {
+        Url::parse(address).is_ok_and(|url| self.rules().is_short(&url))
     }
 
     /// Is it a known shortener's short link, or does it carry one?
@@ -168,6 +173,15 @@ impl Linker {
         let context = Context { gate: &self.gate, keep: &[], kept: false, referrers: &[], opened: &nothing_opened };
         self.rules().rewrite(url.as_str(), &context).unopened.is_some()
     }
+}
+
+/// As much of a word as an address may be long: a longer one is looked at in pieces, so that it takes no longer.
+fn start_of(word: &str) -> &str {
+    let mut end = word.len().min(link::gate::MAX_URL_BYTES);
+    while !word.is_char_boundary(end) {
+        end -= 1;
+    }
+    &word[..end]
 }
 
 /// In bytes: no honest file of rules is larger (ClearURLs': 106 kB).
@@ -234,6 +248,8 @@ mod tests {
             "HTTPS://BIT.LY/abc",
             "see bit.ly/abc, or www.bit.ly/abc.",
             "見てbit.ly/abc",
+            "and/or、bit.ly/abc",
+            "https://nixos.org/x、bit.ly/abc",
             "https://www.google.com/url?q=https://bit.ly/jkl",
             "https://l.facebook.com/l.php?u=https%3A%2F%2Fbit.ly%2Fx",
             "https://user:pw@cred.example.org/",
@@ -245,7 +261,8 @@ mod tests {
             "https://nixos.org/blog?q=1 and https://web.archive.org/web/2020/https://nixos.org/",
             "flake.nix, lib/default.nix, pkgs/by-name/he/hello/package.nix, github.com/NixOS/nixpkgs",
             "https://youtu.be/dQw4w9WgXcQ https://doi.org/10.1000/182",
-            "mail ida@example.org, ssh://git@example.com, localhost:8080/x",
+            "mail ida@example.org, ssh://git@example.com, https://git@github.com/NixOS/nixpkgs, localhost:8080/x",
+            "postgres://user:pw@localhost/db, and/or, 24/7, a/b/c.nix, pkgs/by-name/gi/git.io/package.nix",
         ] {
             assert_eq!(linker.refused_in(fine), Vec::<String>::new());
         }

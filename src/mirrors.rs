@@ -23,6 +23,12 @@ struct Inner {
     compared: HashMap<Number, u64>,
 }
 
+/// Is what this source shows another place of videos?
+fn is_mirror(config: &Config, source: &str) -> bool {
+    let kind = config.source(source).and_then(|source| source.spec.mirror());
+    kind.is_some_and(|kind| config.links.mirrors.contains(&kind))
+}
+
 impl Catalogue {
     /// Reads what is new in the store.
     fn refresh(&self, store: &Store, config: &Config) -> Result<(), StoreError> {
@@ -34,13 +40,7 @@ impl Catalogue {
         let from = inner.last + 1;
         for item in store.items(from..=newest) {
             let item = item?;
-            let is_mirror = |source: &str| {
-                config
-                    .source(source)
-                    .and_then(|s| s.spec.mirror())
-                    .is_some_and(|kind| config.links.mirrors.contains(&kind))
-            };
-            let shown = item.origins.iter().filter(|origin| origin.gone.is_none() && is_mirror(&origin.source));
+            let shown = item.origins.iter().filter(|o| o.gone.is_none() && is_mirror(config, &o.source));
             let more: Vec<_> = shown.map(|origin| (item.number, Recording::of(&origin.found))).collect();
             if !more.is_empty() {
                 inner.compared.clear();
@@ -62,15 +62,17 @@ impl Catalogue {
         let wanted = Recording::of(item.found());
         while let Some(found) = likely(&wanted, inner.recordings.iter().map(|(_, recording)| recording)) {
             let (number, recording) = &inner.recordings[found.index];
-            // What it showed may be gone since, or its words forgotten.
-            let is_there = store.item(*number)?.is_some_and(|shows| {
-                shows.origins.iter().any(|origin| origin.gone.is_none() && origin.found.url == recording.url)
-            });
-            if !is_there {
-                inner.recordings.remove(found.index);
+            // What it showed may be gone since, or its words forgotten; or it moved.
+            let (number, before) = (*number, recording.clone());
+            let shown = store.item(number)?.map(|item| item.origins).unwrap_or_default();
+            let shown = shown.into_iter().filter(|o| o.gone.is_none() && is_mirror(config, &o.source));
+            let now: Vec<Recording> = shown.map(|origin| Recording::of(&origin.found)).collect();
+            if !now.contains(&before) {
+                inner.recordings.retain(|(of, _)| *of != number);
+                inner.recordings.extend(now.into_iter().map(|recording| (number, recording)));
                 continue;
             }
-            let url = recording.url.clone();
+            let url = before.url;
             if item.mirrors.iter().any(|known| known.url == url) {
                 break;
             }

@@ -1,6 +1,6 @@
 //! Asks the sources what they show, and records what is new. Decides nothing itself: first contact, joining, policy and
 //! states are asked of the core; one source's trouble never reaches another.
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SourceConfig, SourceSpec};
 use crate::hold;
 use crate::http::Http;
-use crate::item::{Found, Item, Number, Visibility};
+use crate::item::{Found, Item, Number, Origin, Visibility};
 use crate::life::{self, Rules};
 use crate::schedule::{self, Agenda, Due};
 use crate::source::{PollContext, Polled, Reread, Sighting, Source, SourceError};
@@ -101,8 +101,11 @@ pub struct Poller {
     /// A poll succeeded since the start.
     heard: AtomicBool,
     titles: Mutex<admit::Titles>,
-    /// Places whose things were looked through for ones that a former name of theirs had brought.
-    adopted: Mutex<HashSet<String>>,
+    /// Places that were heard in this process, with the source that shows each: what came from one under a name that is
+    /// not configured any more is read there.
+    shown_by: Mutex<HashMap<String, String>>,
+    /// Somebody waits until any source was heard.
+    awaited: AtomicBool,
 }
 
 /// A thing that was seen and could not be read yet, as it is kept in [`SourceRecord::pending`].
@@ -154,7 +157,8 @@ impl Poller {
             skews: Mutex::default(),
             heard: AtomicBool::new(false),
             titles: Mutex::default(),
-            adopted: Mutex::default(),
+            shown_by: Mutex::default(),
+            awaited: AtomicBool::new(false),
         };
         for (name, watched) in poller.watched.iter().filter(|(_, watched)| watched.config.enabled) {
             let record = poller.source_record(watched)?;
@@ -197,8 +201,9 @@ impl Poller {
         self.heard.load(Ordering::Acquire) || !self.skews().is_empty()
     }
 
-    /// Asks one source now, to hear from any.
+    /// Asks one source now, to hear from any; where it fails, the next one.
     pub fn hurry_one(&self) {
+        self.awaited.store(true, Ordering::Release);
         self.agenda().hurry_one(self.clock.now());
     }
 
@@ -228,6 +233,14 @@ impl Poller {
     pub fn source(&self, name: &str) -> Option<Arc<dyn Source>> {
         let renamed = || self.watched.values().find(|watched| watched.config.was.as_deref() == Some(name));
         self.watched.get(name).or_else(renamed).map(|watched| Arc::clone(&watched.source))
+    }
+
+    /// The source that reads this origin: by its name, or as the one that shows its place now.
+    fn source_of(&self, origin: &Origin) -> Option<Arc<dyn Source>> {
+        self.source(&origin.source).or_else(|| {
+            let shown_by = self.shown_by.lock().expect("no holder of this lock can panic");
+            self.source(shown_by.get(&origin.contact)?)
+        })
     }
 
     /// When the next poll is due, as things stand.
@@ -314,6 +327,9 @@ impl Poller {
         }
         if tally.failed.is_empty() {
             self.heard.store(true, Ordering::Release);
+        } else if self.awaited.load(Ordering::Acquire) && !self.has_heard() {
+            // The one that failed is left alone for a while, so this ends.
+            self.hurry_one();
         }
         tally
     }
@@ -749,12 +765,11 @@ impl Poller {
 
     /// What is on its way and came from these places under a name that is not configured any more came from this source:
     /// it hangs on what a source is (promise 5), and must be read again before it leaves (promise 10).
-    /// Looked for once a process: sources change with a start.
+    /// The desk is looked through once a process, since sources change with a start; what comes to it later from a former
+    /// name is found by [`Poller::source_of`].
     fn adopt(&self, name: &str, contacts: &[String]) -> Result<(), StoreError> {
-        let is_new = |contact: &&String| {
-            !self.adopted.lock().expect("no holder of this lock can panic").contains(contact.as_str())
-        };
-        let contacts: Vec<&String> = contacts.iter().filter(is_new).collect();
+        let shown_by = || self.shown_by.lock().expect("no holder of this lock can panic");
+        let contacts: Vec<&String> = contacts.iter().filter(|contact| !shown_by().contains_key(*contact)).collect();
         if contacts.is_empty() {
             return Ok(());
         }
@@ -774,7 +789,7 @@ impl Poller {
             }
         }
         if all {
-            self.adopted.lock().expect("no holder of this lock can panic").extend(contacts.into_iter().cloned());
+            shown_by().extend(contacts.into_iter().map(|contact| (contact.clone(), name.to_owned())));
         }
         Ok(())
     }

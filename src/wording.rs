@@ -205,7 +205,7 @@ impl Wording {
         post.warnings.extend(link.flags.iter().map(|flag| format!("the link: {flag}")));
         let refused = rulebook.linker.refused_in(&post.text);
         if let Some(link) = refused.into_iter().next() {
-            let why = "it is a link shortener's, holds a password, or leads to no public place".to_owned();
+            let why = "it is a link shortener's, holds a user name or password, or leads to no public place".to_owned();
             return Err(ComposeError::Link { link, why });
         }
         Ok(post)

@@ -397,7 +397,8 @@ fn ask(cli: &Cli, out: &mut Out, request: Request, view: View) -> anyhow::Result
             Ok(config) => dispatch(&config, &request, &mut sink),
             Err(broken) => match socket::ask(&service.socket, &request, &mut sink) {
                 Ok(Some(answer)) => answer.map_err(Into::into),
-                Ok(None) | Err(_) => return Err(broken),
+                Ok(None) => Err(broken),
+                Err(unknown) => Err(unknown),
             },
         }
     };
@@ -412,6 +413,8 @@ fn dispatch(
     request: &Request,
     sink: &mut dyn FnMut(Value) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
+    // What root opens, root's files are in: the service must be able to go on with them.
+    let _given = GivenBack(&config.service.state);
     let mut tries = 0;
     let store = loop {
         if let Some(answer) = socket::ask(&config.service.socket, request, sink)? {
@@ -438,8 +441,6 @@ fn dispatch(
             opened => break opened.map_err(|error| unopened(config, false, &error))?,
         }
     };
-    // What root opens, root's files are in: the service must be able to go on with them.
-    let _given = GivenBack(&config.service.state);
     let wording = app::load_wording(config).map_err(|problems| Failure::usage(problems.to_string(), None))?;
     let desk = Desk::new(store, Arc::new(SystemClock::new()), Arc::clone(config), Arc::new(wording), None);
     desk.execute(&socket::own_actor(), request.clone(), sink).map_err(Into::into)
@@ -601,7 +602,6 @@ fn import(cli: &Cli, out: &mut Out, input: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What root makes in a directory of the service's user must be that user's, or the service cannot write it.
 /// Gives the store's files to the owner of its directory when the command is done with them.
 struct GivenBack<'a>(&'a Path);
 
@@ -613,6 +613,7 @@ impl Drop for GivenBack<'_> {
     }
 }
 
+/// What root makes in a directory of the service's user must be that user's, or the service cannot write it.
 fn give_to_owner(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt, lchown};
     let owner = std::fs::metadata(dir)?;

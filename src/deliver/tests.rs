@@ -192,3 +192,22 @@ async fn promise_01_after_an_outage_nothing_is_decided_before_a_server_was_heard
         bench.store.journal(Default::default()).filter(|entry| entry.as_ref().unwrap().entry.what == "outage");
     assert_eq!(outages.count(), 1);
 }
+
+#[tokio::test]
+async fn promise_01_an_outage_before_a_first_round_is_not_forgotten_where_that_round_was_cut_off() {
+    let bench = Bench::new();
+    let number = bench.add("held", Phase::Held);
+    bench.store.set_alive(bench.clock.now()).unwrap();
+    bench.clock.advance(Duration::from_secs(2 * 3600));
+    // `run` was down for two hours; the first `run --once` dies before it gets to anything.
+    bench.deliverer.start(true).unwrap();
+    bench.deliverer.start(true).unwrap();
+    bench.deliverer.tick().await.unwrap();
+    assert_eq!(bench.item(number).window_end, Some(bench.clock.now() + Duration::from_secs(3600)));
+    // From now on it runs in rounds, which are away from each other by design.
+    bench.clock.advance(Duration::from_secs(2 * 3600));
+    let before = bench.item(number);
+    bench.deliverer.start(true).unwrap();
+    bench.deliverer.tick().await.unwrap();
+    assert_eq!(bench.item(number).window_end, before.window_end);
+}

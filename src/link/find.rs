@@ -35,17 +35,18 @@ pub fn find(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The next place where `http://` or `https://` stands.
-pub(crate) fn next_scheme(text: &str, from: usize) -> Option<usize> {
-    let is_scheme = |at: usize| {
-        let rest = &text.as_bytes()[at..];
-        let starts = |scheme: &str| rest.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme.as_bytes()));
-        starts("http://") || starts("https://")
-    };
-    memchr::memchr2_iter(b'h', b'H', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_scheme(*at))
+fn next_scheme(text: &str, from: usize) -> Option<usize> {
+    memchr::memchr2_iter(b'h', b'H', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_scheme(text, *at))
+}
+
+fn is_scheme(text: &str, at: usize) -> bool {
+    let rest = &text.as_bytes()[at..];
+    let starts = |scheme: &str| rest.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme.as_bytes()));
+    starts("http://") || starts("https://")
 }
 
 /// Up to the next space; `None`: that is too far.
-pub(crate) fn word_at(text: &str, start: usize) -> Option<&str> {
+fn word_at(text: &str, start: usize) -> Option<&str> {
     let mut longest = text.len().min(start + LONGEST_WORD);
     while !text.is_char_boundary(longest) {
         longest -= 1;
@@ -77,9 +78,7 @@ fn mended(shown: &str) -> usize {
     let host_starts = shown.find("://").map_or(0, |at| at + 3);
     let path_starts = shown[host_starts..].find(['/', '?', '#']).map_or(shown.len(), |at| host_starts + at);
     // `https://a.example/x,https://b.example/` is two addresses to a reader, of which the second one leads elsewhere.
-    let next = |at: usize, c: char| {
-        at > path_starts && matches!(c, ',' | ';' | '|' | '(') && next_scheme(shown, at + 1) == Some(at + 1)
-    };
+    let next = |at: usize, c: char| at > path_starts && matches!(c, ',' | ';' | '|' | '(') && is_scheme(shown, at + 1);
     let mut end = shown
         .char_indices()
         .find(|&(at, c)| is_never_in_address(c) || (at > path_starts && is_cjk(c)) || next(at, c))

@@ -448,6 +448,7 @@ impl Work<'_, '_> {
             match self.judged_target(&written, url, rule) {
                 Ok(mut target) => {
                     standard_form(&mut target);
+                    self.conceals = None;
                     let why = format!("{} (rule {})", rule.why, rule.id);
                     self.step(StepKind::Unwrap, url.as_str(), target.as_str(), why);
                     if !rule.also_strip.is_empty()
@@ -626,6 +627,8 @@ fn written_target(url: &Url, rule: &Unwrap) -> Option<String> {
             // A value is encoded once by those who write the query: Google's editors leave `https://` as it is, and
             // encode what follows.
             let once = match rule.encoding {
+                // There it is decoded before it is cut.
+                Encoding::Percent if rule.cut_after_last.is_some() => value.to_owned(),
                 Encoding::Percent => percent_decoded(value)?,
                 Encoding::Base64url | Encoding::Base64urlAfterA1 | Encoding::ProofpointV2 | Encoding::ProofpointV3 => {
                     value.to_owned()

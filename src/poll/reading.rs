@@ -64,7 +64,7 @@ impl Poller {
         let mut leave_alone = None;
         let mut read = BTreeSet::new();
         for origin in item.origins.iter().filter(|origin| origin.gone.is_none() || gone_everywhere) {
-            let Some(source) = self.source(&origin.source) else {
+            let Some(source) = self.source_of(origin) else {
                 tracing::debug!(item = number, source = origin.source, "its source is not configured any more");
                 continue;
             };

@@ -221,3 +221,30 @@ async fn promise_04_what_a_list_showed_survives_a_crash_before_it_was_read() {
     // With the same time, or none, what stands lower in the list is older.
     assert_eq!(*world.forum.reads.lock().unwrap(), ["a"]);
 }
+
+#[tokio::test]
+async fn promise_10_what_came_under_a_former_name_is_read_where_its_place_is_shown_now() {
+    let world = world();
+    world.poll().await;
+    // Sent on its way by a person only after the desk had been looked through for such.
+    let deliveries = [("dry".to_owned(), crate::item::Delivery::default())].into();
+    let origin = crate::item::Origin {
+        source: "a-former-name".into(),
+        contact: "fake:forum.example".into(),
+        first_seen: world.clock.now(),
+        found: found("old", "words"),
+        gone: None,
+    };
+    let item = Item {
+        kind: "announcement".into(),
+        phase: crate::item::Phase::Held,
+        origins: vec![origin],
+        deliveries,
+        ..Item::default()
+    };
+    let number = world.store.commit(Change { items: vec![item], ..Change::default() }).unwrap().items[0].number;
+    world.forum.answers("old", Answer::Gone);
+    assert!(world.poller.reread(number).await.unwrap().reached);
+    assert_eq!(world.forum.reads.lock().unwrap().as_slice(), ["old"]);
+    assert_eq!(world.state("old"), Some(State::Withdrawn));
+}

@@ -57,7 +57,11 @@ impl Store {
         match &opened {
             // Also one that an earlier attempt left, which was cut off: it would stay for ever, with words in it that are
             // forgotten since, and in the place of a newer copy.
-            Ok(_) => remove_dir(&before_dir(dir))?,
+            Ok(_) => {
+                if let Err(error) = remove_dir(&before_dir(dir)) {
+                    tracing::warn!("`{}` is not needed and cannot be removed: {error}", before_dir(dir).display());
+                }
+            }
             Err(OpenError::Damaged(why)) if before_dir(dir).exists() => {
                 let kept = before_dir(dir);
                 return Err(OpenError::Damaged(format!("{why} (its files as they were are in `{}`)", kept.display())));
