@@ -2,13 +2,17 @@
 #![no_main]
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use oyez::guard::{Guard, Refused};
+use oyez::linker::Linker;
 use oyez::text::clean;
 use oyez::{config, count, link, platform};
 use oyez_fuzz::check_address;
 use url::Url;
+
+static LINKER: LazyLock<Linker> = LazyLock::new(Linker::built_in);
 
 fn check_ranges(text: &str, ranges: &[Range<usize>]) {
     let mut at = 0;
@@ -33,6 +37,11 @@ fuzz_target!(|data: &[u8]| {
         }
         let again = link::find(address);
         assert_eq!(again.first().map(|range| &address[range.clone()]), Some(address), "found once, then not");
+    }
+
+    // What may stand in no post is told as it is written.
+    for refused in LINKER.refused_in(text) {
+        assert!(text.contains(&refused), "{refused:?} of {text:?}");
     }
 
     let counted = count::urls(text);

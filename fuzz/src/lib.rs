@@ -126,8 +126,16 @@ pub fn check_found(found: &Found) {
 pub fn check_post(found: &Found, limits: &Limits, templates: &Templates) {
     let hashtags = ["Example".to_owned()];
     for kind in ["announcement", "talk", "security"] {
-        let input =
-            Compose { found, link: &found.url, kind, mark: None, hashtags: &hashtags, language: None, platform: "mastodon", limits };
+        let input = Compose {
+            found,
+            link: &found.url,
+            kind,
+            mark: None,
+            hashtags: &hashtags,
+            language: None,
+            platform: "mastodon",
+            limits,
+        };
         let post = match compose(&input, templates) {
             Ok(post) => post,
             Err(ComposeError::TooLong { length, limit }) => {
