@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::hold;
 use crate::item::{Item, Number, Progress};
 use crate::life::{self, Act, Patience, Rules};
+use crate::linker::REFUSED;
 use crate::plan::{self, Plan};
 use crate::store::{Change, CommitError, ExportError, ForgetError, JournalFilter, Note, OpenError, Store};
 use crate::wording::{self, Wording};
@@ -574,9 +575,7 @@ impl Desk {
         post.summary = None;
         if let Some(link) = self.wording.rulebook().linker.refused_in(text).first() {
             return Err(Failure::failed(
-                format!(
-                    "`{link}` cannot be posted: it is a link shortener's, holds a user name or password, or leads to no public place"
-                ),
+                format!("`{link}` cannot be posted: {REFUSED}"),
                 Some(format!("`oyez link {link}` tells where it leads")),
             ));
         }
@@ -613,10 +612,15 @@ impl Desk {
 
     fn forget(&self, actor: &str, items: &[String], reason: &str, sink: Sink<'_>) -> Result<(), Failure> {
         let numbers = self.several(items)?;
+        let any = std::cell::Cell::new(false);
         let told = self.each(&numbers, sink, |number| {
             let changed = self.forget_one(number, actor, reason)?;
+            any.set(any.get() || changed);
             Ok(Done { number, changed, hints: Vec::new(), more: None })
         });
+        if !any.get() {
+            return told;
+        }
         // The words are gone from the store; now, once for all, also from the old pages of its files.
         crate::opened::clear(&self.store)?;
         self.store.compact().map_err(|error| {

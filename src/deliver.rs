@@ -1,6 +1,7 @@
 //! Settles what has settled, reads origins again, claims what is due, lets the platforms publish it, and looks into what
 //! became of lost answers. Every decision is asked of [`crate::life`], [`crate::hold`] and [`crate::outbox`].
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 use std::mem::Discriminant;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,27 +124,23 @@ pub struct Deliverer {
 /// The clock is believed (`None`), or what is wrong with it. How far off it is changes all the time.
 type Verdict = Option<Discriminant<hold::Distrust>>;
 
-/// Holds a claim as long as its request is under way, also where its task is dropped.
-struct InHand<'a> {
-    of: &'a Deliverer,
-    claim: (Number, String),
+/// What this process has in its hands, as long as this lives, also where its task is dropped.
+struct Held<'a, T: Eq + Hash> {
+    all: &'a Mutex<HashSet<T>>,
+    one: T,
 }
 
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        self.of.in_hand.lock().expect("no holder of this lock can panic").remove(&self.claim);
+impl<'a, T: Eq + Hash + Clone> Held<'a, T> {
+    /// `None`: somebody has it already.
+    fn new(all: &'a Mutex<HashSet<T>>, one: T) -> Option<Self> {
+        let is_free = all.lock().expect("no holder of this lock can panic").insert(one.clone());
+        is_free.then_some(Self { all, one })
     }
 }
 
-/// Holds an item as long as a round looks at it, also where the round is dropped.
-struct LookedAt<'a> {
-    of: &'a Deliverer,
-    number: Number,
-}
-
-impl Drop for LookedAt<'_> {
+impl<T: Eq + Hash> Drop for Held<'_, T> {
     fn drop(&mut self) {
-        self.of.looked_at.lock().expect("no holder of this lock can panic").remove(&self.number);
+        self.all.lock().expect("no holder of this lock can panic").remove(&self.one);
     }
 }
 
@@ -512,11 +509,8 @@ impl Deliverer {
     /// When this item is worth another look, and whether it has settled now.
     async fn keep_one(&self, item: Item) -> Result<(Option<Timestamp>, bool), StoreError> {
         let number = item.number;
-        if !self.looked_at.lock().expect("no holder of this lock can panic").insert(number) {
-            // In the hands of another round, which says when it is due again.
-            return Ok((None, false));
-        }
-        let _turn = LookedAt { of: self, number };
+        // In the hands of another round, which says when it is due again.
+        let Some(_turn) = Held::new(&self.looked_at, number) else { return Ok((None, false)) };
         // As it is now: another round may have settled it while this one waited for its turn.
         let Some(item) = self.store.item(number)?.filter(|_| !self.stopping.load(Ordering::Acquire)) else {
             return Ok((None, false));

@@ -236,8 +236,8 @@ impl Http {
     }
 
     /// How far the clocks of the configured hosts were from ours at their last answers, in seconds (theirs less ours).
-    pub fn skews(&self) -> std::collections::HashMap<String, i64> {
-        self.inner.skews.lock().expect("no holder of this lock can panic").clone()
+    pub fn skews(&self) -> Vec<i64> {
+        self.inner.skews.lock().expect("no holder of this lock can panic").values().copied().collect()
     }
 
     /// Our clock was set: it moved by `by`, and theirs did not.

@@ -14,6 +14,9 @@ use crate::link::gate::Gate;
 use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite, nothing_opened};
 use crate::link::rules::{Rules, RulesError};
 
+/// Why what [`Linker::refused_in`] finds is refused, in words for the team.
+pub(crate) const REFUSED: &str = "it is a link shortener's, holds a user name or password, or leads to no public place";
+
 /// Rewrites links for one configuration. Cheap to ask; made once.
 #[derive(Debug)]
 pub struct Linker {
@@ -123,6 +126,8 @@ impl Linker {
                 || c.is_control()
                 || matches!(c, '<' | '>' | '"' | '\'' | '`' | '(' | ')' | '[' | ']' | '{' | '}')
         };
+        // As much as an address may be long: a longer word is looked at in pieces, so that it takes no longer.
+        let start_of = |word| crate::text::cut(word, link::gate::MAX_URL_BYTES);
         for word in text.split(is_edge) {
             let in_scheme = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
             for (at, _) in word.match_indices("://") {
@@ -164,24 +169,9 @@ impl Linker {
         Url::parse(address).is_ok_and(|url| self.rules().is_short(&url))
     }
 
-    /// Is it a known shortener's short link, or does it carry one?
     fn hides_short(&self, address: &str) -> bool {
-        let Ok(url) = Url::parse(address) else { return false };
-        if self.rules().is_short(&url) {
-            return true;
-        }
-        let context = Context { gate: &self.gate, keep: &[], kept: false, referrers: &[], opened: &nothing_opened };
-        self.rules().rewrite(url.as_str(), &context).unopened.is_some()
+        Url::parse(address).is_ok_and(|url| self.rules().hides_short(&url, &self.gate))
     }
-}
-
-/// As much of a word as an address may be long: a longer one is looked at in pieces, so that it takes no longer.
-fn start_of(word: &str) -> &str {
-    let mut end = word.len().min(link::gate::MAX_URL_BYTES);
-    while !word.is_char_boundary(end) {
-        end -= 1;
-    }
-    &word[..end]
 }
 
 /// In bytes: no honest file of rules is larger (ClearURLs': 106 kB).

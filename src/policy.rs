@@ -136,7 +136,7 @@ impl Policy {
                 Err(error) => {
                     let because = format!(
                         "the rule could not be evaluated: {}",
-                        fields::start_of(&describe(&error), REASON_BYTES)
+                        crate::text::cut(&describe(&error), REASON_BYTES)
                     );
                     verdict = decides(rule, VerdictKind::Ask, Some(because));
                 }

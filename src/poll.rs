@@ -96,8 +96,6 @@ pub struct Poller {
     wording: Arc<Wording>,
     watched: BTreeMap<String, Watched>,
     agenda: Mutex<Agenda>,
-    /// How far our clock was off each source's `Date`, in seconds; judged by [`crate::hold::trust`].
-    skews: Mutex<HashMap<String, i64>>,
     /// A poll succeeded since the start.
     heard: AtomicBool,
     titles: Mutex<admit::Titles>,
@@ -154,7 +152,6 @@ impl Poller {
             wording,
             watched,
             agenda: Mutex::default(),
-            skews: Mutex::default(),
             heard: AtomicBool::new(false),
             titles: Mutex::default(),
             shown_by: Mutex::default(),
@@ -190,10 +187,7 @@ impl Poller {
     /// Differences between the hosts' clocks and ours, in seconds (theirs minus ours), one a host, however many sources
     /// it has: one forum with a wrong clock stops nobody.
     pub fn skews(&self) -> Vec<i64> {
-        let mut hosts = self.skews.lock().expect("no holder of this lock can panic").clone();
-        // What was read again since is newer than what the polls told.
-        hosts.extend(self.http.skews());
-        hosts.into_values().collect()
+        self.http.skews()
     }
 
     /// Has any source answered since the start?
@@ -220,9 +214,6 @@ impl Poller {
             return;
         }
         self.http.clock_moved(by);
-        for skew in self.skews.lock().expect("no holder of this lock can panic").values_mut() {
-            *skew = skew.saturating_sub(by.as_secs());
-        }
         let now = self.clock.now();
         for name in self.watched.keys() {
             self.agenda().hurry(name, now);
@@ -418,7 +409,7 @@ impl Poller {
         let took = Duration::try_from(self.clock.now().duration_since(started)).unwrap_or_default();
         crate::metrics::polled(&watched.config.name, polled.is_ok(), took);
         match polled {
-            Ok(polled) => self.record(watched, record, polled, started).await,
+            Ok(polled) => self.record(watched, record, polled).await,
             Err(error) => self.record_failure(watched, record, &error),
         }
     }
@@ -466,16 +457,11 @@ impl Poller {
         watched: &Watched,
         mut record: SourceRecord,
         mut polled: Polled,
-        started: Timestamp,
     ) -> Result<(Tally, Option<Due>), StoreError> {
         let name = &watched.config.name;
         let now = self.clock.now();
         let mut tally = Tally { polled: 1, ..Tally::default() };
         let mut notes = Vec::new();
-        if let Some(theirs) = polled.server_time {
-            let skew = theirs.as_second() - started.as_second();
-            self.skews.lock().expect("no holder of this lock can panic").insert(watched.source.host().to_owned(), skew);
-        }
         if let Some(why) = self.distrust() {
             // Recorded now, its window would be counted by a wrong clock, and could be over when that is mended.
             tracing::debug!(source = %name, "what is new is recorded when the clock is right: {why}");

@@ -20,6 +20,7 @@ use url::Url;
 use crate::item::Image;
 use crate::link;
 
+pub(crate) use bound::cut;
 pub(crate) use clean::is_emoji;
 pub use clean::{clean, one_line};
 

@@ -9,7 +9,7 @@ use crate::config::{AccountConfig, AccountSpec, Config, MirrorKind};
 use crate::item::{Found, Item, MirrorWord, Post};
 use crate::link;
 use crate::link::rewrite::{Opened, Rewrite, Step, StepKind, nothing_opened};
-use crate::linker::Linker;
+use crate::linker::{Linker, REFUSED};
 use crate::platform::{self, Limits};
 use crate::policy::Policy;
 use crate::render::{self, Compose, ComposeError, Templates};
@@ -205,7 +205,7 @@ impl Wording {
         post.warnings.extend(link.flags.iter().map(|flag| format!("the link: {flag}")));
         let refused = rulebook.linker.refused_in(&post.text);
         if let Some(link) = refused.into_iter().next() {
-            let why = "it is a link shortener's, holds a user name or password, or leads to no public place".to_owned();
+            let why = REFUSED.to_owned();
             return Err(ComposeError::Link { link, why });
         }
         Ok(post)

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Deliverer, InHand, Tally, earlier, guarded, notes, reach_of};
+use super::{Deliverer, Held, Tally, earlier, guarded, notes, reach_of};
 use crate::item::{Number, Progress};
 use crate::life::{self, Event};
 use crate::outbox::Step;
@@ -25,11 +25,7 @@ impl Deliverer {
                 Step::RereadThenSend | Step::RepeatSameKey => self.send(number, account, platform, &mut tally).await?,
                 Step::ReadBack => self.read_back(number, account, platform, &mut tally).await?,
                 Step::Retract { id } => {
-                    let result = guarded(platform.retract(&id))
-                        .await
-                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
-                    self.note_lock(account, result.as_ref().err())?;
-                    self.note_pause(account, result.as_ref().err())?;
+                    let result = self.repeatable(account, platform.retract(&id)).await?;
                     self.happen(number, |_, _| {
                         Ok(Some(Event::Retracted {
                             account: account.to_owned(),
@@ -56,11 +52,7 @@ impl Deliverer {
                         break;
                     }
                     let text = post.text.clone();
-                    let result = guarded(platform.amend(&id, post))
-                        .await
-                        .unwrap_or_else(|reason| Err(SendError::Retry { after: None, reason }));
-                    self.note_lock(account, result.as_ref().err())?;
-                    self.note_pause(account, result.as_ref().err())?;
+                    let result = self.repeatable(account, platform.amend(&id, post)).await?;
                     self.happen(number, |_, _| {
                         Ok(Some(Event::Amended {
                             text: text.clone(),
@@ -83,6 +75,19 @@ impl Deliverer {
             }
         }
         Ok((name, tally))
+    }
+
+    /// A request that may be made twice: one without an answer is made again, like any other that came to nothing.
+    async fn repeatable<T>(
+        &self,
+        account: &str,
+        request: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<Result<T, SendError>, StoreError> {
+        let lost = |reason| Err(SendError::Retry { after: None, reason });
+        let result = guarded(request).await.unwrap_or_else(lost);
+        self.note_lock(account, result.as_ref().err())?;
+        self.note_pause(account, result.as_ref().err())?;
+        Ok(result)
     }
 
     /// Reads the origin, claims, sends, records. Whatever happened to the item in between is seen by the claim.
@@ -144,8 +149,7 @@ impl Deliverer {
         }
         let notes = notes(&claimed, now, number);
         let claim_of = (number, account.to_owned());
-        self.in_hand.lock().expect("no holder of this lock can panic").insert(claim_of.clone());
-        let _in_hand = InHand { of: self, claim: claim_of };
+        let _in_hand = Held::new(&self.in_hand, claim_of);
         let claim = match self.store.claim(&item, claimed.item, &record, now, notes) {
             Ok(claim) => claim,
             // Somebody was faster: the next beat sees what they did.

@@ -87,18 +87,7 @@ fn stop(work: &mut Work<'_>, by: &str, now: Timestamp) {
 }
 
 fn skip(work: &mut Work<'_>, account: &str, by: &str, rules: &Rules<'_>) -> Result<(), Refused> {
-    match work.item.state() {
-        State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed
-        | State::Done
-        | State::Known
-        | State::Ignored
-        | State::Expired
-        | State::Withdrawn
-        | State::Duplicate => {
-            return Err(refusal(&work.item));
-        }
-    }
+    to_leave(&work.item)?;
     let number = work.item.number;
     let delivery = work.delivery(account)?;
     match &delivery.progress {
@@ -127,21 +116,9 @@ fn skip(work: &mut Work<'_>, account: &str, by: &str, rules: &Rules<'_>) -> Resu
 }
 
 fn approve(work: &mut Work<'_>, by: &str, rules: &Rules<'_>) -> Result<(), Refused> {
-    match work.item.state() {
-        State::Settling | State::Held => {}
-        State::Publishing => {
-            let number = work.item.number;
-            return Err(refusal(&work.item).hint(format!("`oyez approve {number} --now` sends what is still queued")));
-        }
-        State::Vetoed
-        | State::Done
-        | State::Known
-        | State::Ignored
-        | State::Expired
-        | State::Withdrawn
-        | State::Duplicate => {
-            return Err(refusal(&work.item));
-        }
+    if to_leave(&work.item)? == State::Publishing {
+        let number = work.item.number;
+        return Err(refusal(&work.item).hint(format!("`oyez approve {number} --now` sends what is still queued")));
     }
     see(&mut work.item, by);
     if work.item.approval.is_none() {
@@ -157,19 +134,7 @@ fn approve_now(
     by: &str,
     rules: &Rules<'_>,
 ) -> Result<(), Refused> {
-    let state = work.item.state();
-    match state {
-        State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed
-        | State::Done
-        | State::Known
-        | State::Ignored
-        | State::Expired
-        | State::Withdrawn
-        | State::Duplicate => {
-            return Err(refusal(&work.item));
-        }
-    }
+    let state = to_leave(&work.item)?;
     see(&mut work.item, by);
     if !work.has_queued() {
         work.warnings.push(format!("nothing of item {} is queued any more", work.item.number));
@@ -190,18 +155,7 @@ fn approve_now(
 }
 
 fn snooze(work: &mut Work<'_>, until: Timestamp, rules: &Rules<'_>) -> Result<(), Refused> {
-    match work.item.state() {
-        State::Settling | State::Held | State::Publishing => {}
-        State::Vetoed
-        | State::Done
-        | State::Known
-        | State::Ignored
-        | State::Expired
-        | State::Withdrawn
-        | State::Duplicate => {
-            return Err(refusal(&work.item));
-        }
-    }
+    to_leave(&work.item)?;
     if until <= rules.now {
         return Err(
             Refused::new("a snooze must end later than now").hint("write how long from now, like `12h` or `3d`")
@@ -531,6 +485,20 @@ fn settle_now(work: &mut Work<'_>, now: Timestamp) {
         .iter()
         .all(|(account, delivery)| delivery.progress != Progress::Queued || work.item.posts.contains_key(account));
     work.item.phase = if worded { Phase::Held } else { Phase::Settling };
+}
+
+/// The state of an item of which something may still leave; any other is refused.
+fn to_leave(item: &Item) -> Result<State, Refused> {
+    match item.state() {
+        state @ (State::Settling | State::Held | State::Publishing) => Ok(state),
+        State::Vetoed
+        | State::Done
+        | State::Known
+        | State::Ignored
+        | State::Expired
+        | State::Withdrawn
+        | State::Duplicate => Err(refusal(item)),
+    }
 }
 
 /// What it is, and the act that does something with such a thing.

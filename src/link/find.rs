@@ -5,6 +5,7 @@ use linkify::{LinkFinder, LinkKind};
 use url::Url;
 
 use super::is_for_readers;
+use super::rewrite::has_web_scheme;
 
 /// A longer word without a space is no address, and looking through it again and again would take long. In bytes.
 const LONGEST_WORD: usize = 8 * 1024;
@@ -36,25 +37,17 @@ pub fn find(text: &str) -> Vec<Range<usize>> {
 
 /// The next place where `http://` or `https://` stands.
 fn next_scheme(text: &str, from: usize) -> Option<usize> {
-    memchr::memchr2_iter(b'h', b'H', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_scheme(text, *at))
-}
-
-fn is_scheme(text: &str, at: usize) -> bool {
-    let rest = &text.as_bytes()[at..];
-    let starts = |scheme: &str| rest.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme.as_bytes()));
-    starts("http://") || starts("https://")
+    memchr::memchr2_iter(b'h', b'H', &text.as_bytes()[from..])
+        .map(|at| from + at)
+        .find(|at| has_web_scheme(&text[*at..]))
 }
 
 /// Up to the next space; `None`: that is too far.
 fn word_at(text: &str, start: usize) -> Option<&str> {
-    let mut longest = text.len().min(start + LONGEST_WORD);
-    while !text.is_char_boundary(longest) {
-        longest -= 1;
-    }
-    let rest = &text[start..longest];
+    let rest = crate::text::cut(&text[start..], LONGEST_WORD);
     match rest.find(|c: char| c.is_whitespace() || c.is_control()) {
         Some(end) => Some(&rest[..end]),
-        None => (longest == text.len()).then_some(rest),
+        None => (start + rest.len() == text.len()).then_some(rest),
     }
 }
 
@@ -78,7 +71,8 @@ fn mended(shown: &str) -> usize {
     let host_starts = shown.find("://").map_or(0, |at| at + 3);
     let path_starts = shown[host_starts..].find(['/', '?', '#']).map_or(shown.len(), |at| host_starts + at);
     // `https://a.example/x,https://b.example/` is two addresses to a reader, of which the second one leads elsewhere.
-    let next = |at: usize, c: char| at > path_starts && matches!(c, ',' | ';' | '|' | '(') && is_scheme(shown, at + 1);
+    let next =
+        |at: usize, c: char| at > path_starts && matches!(c, ',' | ';' | '|' | '(') && has_web_scheme(&shown[at + 1..]);
     let mut end = shown
         .char_indices()
         .find(|&(at, c)| is_never_in_address(c) || (at > path_starts && is_cjk(c)) || next(at, c))

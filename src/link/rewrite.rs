@@ -162,6 +162,14 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Is it a known shortener's short link, or a wrapper that carries one?
+    pub fn hides_short(&self, url: &Url, gate: &Gate) -> bool {
+        let context = Context { gate, keep: &[], kept: false, referrers: &[], opened: &nothing_opened };
+        self.is_short(url) || self.rewrite(url.as_str(), &context).unopened.is_some()
+    }
+}
+
 /// The host in the rules' writing.
 fn host_of(url: &Url) -> Option<String> {
     match url.host()? {
@@ -196,9 +204,7 @@ impl Work<'_, '_> {
         }
         if self.is_kept(&url) {
             // Also the one that a wrapper carries: whoever follows the link goes through it.
-            let plain = Context { keep: &[], kept: false, opened: &nothing_opened, ..*self.context };
-            let behind = self.rules.rewrite(url.as_str(), &plain);
-            return match self.rules.is_short(&url) || behind.unopened.is_some() {
+            return match self.rules.hides_short(&url, self.context.gate) {
                 true => Err("it is a link shortener's, and those are not posted".to_owned()),
                 false => Ok((url.into(), None)),
             };
@@ -596,7 +602,8 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-fn has_web_scheme(text: &str) -> bool {
+/// Does it begin with `http://` or `https://`?
+pub(super) fn has_web_scheme(text: &str) -> bool {
     ["http://", "https://"].iter().any(|s| text.get(..s.len()).is_some_and(|start| start.eq_ignore_ascii_case(s)))
 }
 

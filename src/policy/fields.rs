@@ -40,7 +40,7 @@ impl Fields {
     pub fn new(found: &Found, source: &str, kind: &str) -> Self {
         let mut cut = false;
         let mut bounded = |text: &str, bytes: usize| {
-            let start = start_of(text, bytes);
+            let start = crate::text::cut(text, bytes);
             cut |= start.len() < text.len();
             start.to_owned()
         };
@@ -110,13 +110,4 @@ impl Fields {
         };
         [Fields::new(&full, "announcements", "announcement"), Fields::new(&Found::default(), "talks", "talk")]
     }
-}
-
-/// As much of the beginning of `text` as fits into `bytes`.
-pub(super) fn start_of(text: &str, bytes: usize) -> &str {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -27,7 +27,7 @@ pub fn sentences(text: &str, title: &str, links: &[&str]) -> Vec<String> {
     let mut taken: Vec<String> = Vec::new();
     let mut length = 0;
     let mut loose: Option<String> = None;
-    let text = &text[..(0..=text.len().min(MAX_BYTES)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)];
+    let text = crate::text::cut(text, MAX_BYTES);
     // Some sources cut their texts themselves (PeerTube's lists after 250 characters, inside a word).
     let cut_word =
         text.split_whitespace().next_back().filter(|word| word.ends_with(['…', ']']) || word.ends_with("..."));

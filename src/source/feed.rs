@@ -522,7 +522,6 @@ impl Source for Feed {
                 contacts: Some(memory.contact.clone()).filter(|c| !c.is_empty()).into_iter().collect(),
                 unchanged: true,
                 at_least: ask::longer((!ttl.is_zero()).then_some(ttl), answer.fresh_for),
-                server_time: answer.date,
                 memory: ask::remember(&memory, self.url.as_str()),
                 ..Polled::default()
             });
@@ -542,7 +541,6 @@ impl Source for Feed {
             gap,
             skipped: feed.skipped.into_iter().take(100).collect(),
             at_least: ask::longer(feed.ttl, answer.fresh_for),
-            server_time: answer.date,
             memory: ask::remember(&memory, self.url.as_str()),
             ..Polled::default()
         })

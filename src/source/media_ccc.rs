@@ -431,7 +431,6 @@ impl MediaCcc {
     ) -> Result<bool, SourceError> {
         let answer =
             self.get(context.http, &self.address(&["conferences"]), memory.validators.clone(), context.now).await?;
-        polled.server_time = answer.date;
         polled.at_least = answer.fresh_for;
         if answer.status == 304 {
             memory.validators = ask::renewed(memory.validators.clone(), &answer.validators);

@@ -52,8 +52,6 @@ pub struct Polled {
     pub at_least: Option<Duration>,
     /// Nothing changed since the last poll (304, or equal by hash).
     pub unchanged: bool,
-    /// The answer's `Date`, for judging our own clock.
-    pub server_time: Option<Timestamp>,
     /// What the source wants to remember until the next poll (validators, hashes, ids it resolved).
     pub memory: Value,
 }

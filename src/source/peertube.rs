@@ -371,12 +371,8 @@ impl Source for PeerTube {
         let of = self.page(0, FIRST_PAGE);
         let old: Memory = ask::recall(context.memory, of.as_str());
         let first = self.get(context.http, &of, old.validators.clone(), context.now).await?;
-        let mut polled = Polled {
-            contacts: vec![self.contact.clone()],
-            at_least: first.fresh_for,
-            server_time: first.date,
-            ..Polled::default()
-        };
+        let mut polled =
+            Polled { contacts: vec![self.contact.clone()], at_least: first.fresh_for, ..Polled::default() };
         if first.status == 304 {
             let validators = ask::renewed(old.validators.clone(), &first.validators);
             polled.memory = ask::remember(&Memory { validators, ..old }, of.as_str());

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 64;
 const MAX_TAG_BYTES: usize = 8 * 1024;
 
 /// The start of `text` that has at most `max` bytes and ends at a character.
-pub(super) fn cut(text: &str, max: usize) -> &str {
+pub(crate) fn cut(text: &str, max: usize) -> &str {
     if text.len() <= max {
         return text;
     }

@@ -42,9 +42,7 @@ async fn figures(State(health): State<Health>) -> Response {
     let Some(counted) = &health.counted else {
         return (StatusCode::NOT_FOUND, "nothing is counted here\n").into_response();
     };
-    let asked = health.clone();
-    let looked = tokio::task::spawn_blocking(move || crate::metrics::look(&asked)).await;
-    if let Err(error) = looked.map_err(|error| error.to_string()).and_then(|looked| looked.map_err(|e| e.to_string())) {
+    if let Err(error) = aside(&health, crate::metrics::look).await {
         tracing::error!("metrics cannot be told: {error}");
         return (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n").into_response();
     }
@@ -52,10 +50,14 @@ async fn figures(State(health): State<Health>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], counted.render()).into_response()
 }
 
+/// Reads what is on its way from the store: not on the threads that deliver.
+async fn aside<T: Send + 'static>(health: &Health, look: fn(&Health) -> Result<T, StoreError>) -> anyhow::Result<T> {
+    let health = health.clone();
+    Ok(tokio::task::spawn_blocking(move || look(&health)).await??)
+}
+
 async fn answer(State(health): State<Health>) -> Response {
-    // Reads what is on its way from the store: not on the threads that deliver.
-    let told = tokio::task::spawn_blocking(move || report(&health)).await;
-    match told.map_err(|error| error.to_string()).and_then(|told| told.map_err(|error| error.to_string())) {
+    match aside(&health, report).await {
         // Degraded is no reason to restart it: what is wrong is at the other end.
         Ok((status, document)) if status != "failing" => Json(document).into_response(),
         Ok((_, document)) => (StatusCode::SERVICE_UNAVAILABLE, Json(document)).into_response(),

@@ -159,7 +159,7 @@ impl Discourse {
         order: Order,
         page: usize,
         now: Timestamp,
-    ) -> Result<(List, Option<Timestamp>), Fault> {
+    ) -> Result<List, Fault> {
         let none = if self.subcategories { "" } else { "/none" };
         let mut path = format!("c/{}/{}{none}/l/latest.json", category.path, category.id);
         let mut query = Vec::new();
@@ -173,7 +173,7 @@ impl Discourse {
             path = format!("{path}?{}", query.join("&"));
         }
         let answer = self.json(http, &path, now).await?;
-        Ok((parse_list(&answer.body)?, answer.date))
+        Ok(parse_list(&answer.body)?)
     }
 
     async fn topic(&self, http: &Http, id: u64, now: Timestamp) -> Result<topic::Topic, Fault> {
@@ -238,12 +238,7 @@ impl Discourse {
         }
     }
 
-    async fn rss(
-        &self,
-        http: &Http,
-        category: Option<&Resolved>,
-        now: Timestamp,
-    ) -> Result<(Rss, Option<Timestamp>), Fault> {
+    async fn rss(&self, http: &Http, category: Option<&Resolved>, now: Timestamp) -> Result<Rss, Fault> {
         let answer = self.ask(http, &self.rss_path(category), false, true, now).await?;
         check_rss(&answer, &self.host)?;
         let mut rss = parse_rss(&answer.body, &self.base)?;
@@ -262,7 +257,7 @@ impl Discourse {
                 }
             }
         }
-        Ok((rss, answer.date))
+        Ok(rss)
     }
 }
 

@@ -143,11 +143,10 @@ impl Discourse {
         let mut topics: Vec<ListedTopic> = Vec::new();
         let mut page = 0;
         let whole = loop {
-            let (list, date) = match page {
+            let list = match page {
                 0 => std::mem::replace(&mut first, Err(Fault::Broken(String::new())))?,
                 _ => self.list(http, &category, Order::Created, page, now).await?,
             };
-            polled.server_time = date.or(polled.server_time);
             polled.skipped.extend(list.skipped);
             // The oldest one of the page decides, not any: a webhook may have made the newest known already.
             let oldest = list.topics.iter().rev().find(|t| self.announces(t, &category));
@@ -180,7 +179,7 @@ impl Discourse {
             memory.activity_at.is_none_or(|at| at > now || now.duration_since(at).unsigned_abs() >= ACTIVITY_EVERY);
         if due {
             for page in 0..ACTIVITY_PAGES {
-                let (list, _) = self.list(http, &category, Order::Activity, page, now).await?;
+                let list = self.list(http, &category, Order::Activity, page, now).await?;
                 topics.extend(list.topics);
                 if !list.more {
                     break;
@@ -257,7 +256,7 @@ impl Discourse {
 
     pub(super) async fn poll_rss(&self, context: &PollContext<'_>, memory: &mut Memory) -> Result<Polled, Fault> {
         let category = memory.category.clone();
-        let (rss, server_time) = self.rss(context.http, category.as_ref(), context.now).await?;
+        let rss = self.rss(context.http, category.as_ref(), context.now).await?;
         let id = match (&category, &self.wanted) {
             (Some(category), _) => category.id,
             (None, Wanted::Id(id)) => *id,
@@ -272,8 +271,7 @@ impl Discourse {
             Some(category) => category.family.iter().map(|c| self.contact(c.id)).collect(),
             None => vec![contact],
         };
-        let mut polled =
-            Polled { contacts, skipped: rss.skipped, at_least: Some(RSS_AT_LEAST), server_time, ..Polled::default() };
+        let mut polled = Polled { contacts, skipped: rss.skipped, at_least: Some(RSS_AT_LEAST), ..Polled::default() };
         for topic in rss.topics {
             let definition = category.as_ref().is_some_and(|c| c.is_definition(topic.id));
             let known = (context.known)(&topic.found.key);

@@ -35,7 +35,7 @@ impl Discourse {
 
     pub(super) async fn read_rss(&self, http: &Http, id: u64, before: &Found, now: Timestamp) -> Result<Reread, Fault> {
         let category = self.shared().category;
-        let (rss, _) = self.rss(http, category.as_ref(), now).await?;
+        let rss = self.rss(http, category.as_ref(), now).await?;
         let Some(topic) = rss.topics.into_iter().find(|t| t.id == id) else { return Ok(Reread::Unknown) };
         Ok(Reread::Present(Box::new(with_what_rss_lacks(topic.found, before))))
     }

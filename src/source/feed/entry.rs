@@ -239,12 +239,12 @@ fn fill(found: &mut Found, body: Body, entry: &Entry, base: &Url) {
 /// The body: the whole one where there is one, else the summary, else a video's description.
 fn body(entry: &Entry, link: &Url, base: &Url) -> Body {
     // Every HTML body: what ends like Discourse's own trailers is no prose of anybody else's either.
-    let html = |html: &str| text::from_discourse_rss(bound(html), link, link);
+    let html = |html: &str| text::from_discourse_rss(text::cut(html, MAX_BODY), link, link);
     let content = entry.content.as_ref().and_then(|c| {
         let body = c.body.as_deref().filter(|b| !b.trim().is_empty())?;
         let kind = c.content_type.essence().to_string();
         match kind.as_str() {
-            "text/plain" => Some(text::from_plain(bound(body))),
+            "text/plain" => Some(text::from_plain(text::cut(body, MAX_BODY))),
             "text/html" | "application/xhtml+xml" => Some(html(body)),
             _ => None,
         }
@@ -252,7 +252,7 @@ fn body(entry: &Entry, link: &Url, base: &Url) -> Body {
     let summary = || {
         let summary = entry.summary.as_ref().filter(|s| !s.content.trim().is_empty())?;
         Some(if summary.content_type.subty().as_str() == "plain" && !looks_like_html(&summary.content) {
-            text::from_plain(bound(&summary.content))
+            text::from_plain(text::cut(&summary.content, MAX_BODY))
         } else {
             html(&summary.content)
         })
@@ -260,9 +260,9 @@ fn body(entry: &Entry, link: &Url, base: &Url) -> Body {
     let described = || {
         let described = entry.media.iter().find_map(|m| m.description.as_ref())?;
         Some(if looks_like_html(&described.content) {
-            text::from_html(bound(&described.content), base)
+            text::from_html(text::cut(&described.content, MAX_BODY), base)
         } else {
-            text::from_plain(bound(&described.content))
+            text::from_plain(text::cut(&described.content, MAX_BODY))
         })
     };
     content.or_else(summary).or_else(described).unwrap_or_default()
@@ -272,14 +272,6 @@ fn body(entry: &Entry, link: &Url, base: &Url) -> Body {
 pub(crate) fn looks_like_html(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     ["</p>", "</a>", "<br>", "<br/>", "<br />", "</li>", "</div>", "<p>"].iter().any(|tag| lower.contains(tag))
-}
-
-fn bound(text: &str) -> &str {
-    let mut end = text.len().min(MAX_BODY);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 fn published(entry: &Entry, extra: &Extra) -> Option<Timestamp> {
