@@ -11,7 +11,7 @@ use crate::guard::Guard;
 use crate::http::Http;
 use crate::link;
 use crate::link::gate::Gate;
-use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite, nothing_opened};
+use crate::link::rewrite::{Context, MAX_HOPS, Opened, Rewrite, has_web_scheme, nothing_opened};
 use crate::link::rules::{Rules, RulesError};
 
 /// Why what [`Linker::refused_in`] finds is refused, in words for the team.
@@ -142,13 +142,11 @@ impl Linker {
                     refuse(written);
                 }
                 // `out.https://…` is no scheme of anybody's: networks see the address behind it.
-                let scheme = ["https", "http"]
-                    .into_iter()
-                    .find(|scheme| word.as_bytes()[..at].to_ascii_lowercase().ends_with(scheme.as_bytes()));
-                if let Some(scheme) = scheme
-                    && self.hides_short(start_of(&word[at - scheme.len()..]))
+                let mut ends = ["https", "http"].into_iter().filter_map(|s| word.get(at.checked_sub(s.len())?..));
+                if let Some(address) = ends.find(|rest| has_web_scheme(rest)).map(start_of)
+                    && self.hides_short(address)
                 {
-                    refuse(&word[at - scheme.len()..]);
+                    refuse(address);
                 }
             }
             // `bit.ly/abc` is a link on some networks.

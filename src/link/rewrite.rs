@@ -603,7 +603,7 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
 }
 
 /// Does it begin with `http://` or `https://`?
-pub(super) fn has_web_scheme(text: &str) -> bool {
+pub(crate) fn has_web_scheme(text: &str) -> bool {
     ["http://", "https://"].iter().any(|s| text.get(..s.len()).is_some_and(|start| start.eq_ignore_ascii_case(s)))
 }
 
